@@ -178,9 +178,11 @@ impl Book {
 
     /// Applies a `link`'s effect on accounts.
     pub(super) fn apply_account(&mut self, entry: &Entry, account: Option<u32>) {
+        // A start may write the clock's entry before it writes the second one of the move.
+        if entry.kind != Kind::Clock {
+            self.halfway.clear();
+        }
         let (Kind::Link, Some(account)) = (entry.kind, account) else { return };
-        // Nothing but the second entry ends the move: a start may write the clock's before it.
-        self.halfway.clear();
         if entry.detail.get("to").is_some() {
             self.halfway.push(*entry).expect("it was just cleared");
             return;

@@ -226,8 +226,8 @@ impl Server<'_> {
         Ok(Some(Done { seq: used.seq, is_again: true, account, card, undone, clearing: self.clearing_of(used.seq) }))
     }
 
-    /// The earlier order with the same name, and the content that it must have to be the same one. A
-    /// row of a file whose card replaced another is that card's row too: the file may have been
+    /// The earlier order with the same name, and the content that it must have to be the same one.
+    /// A row of a file whose card replaced another is that card's row too: the file may have been
     /// corrected since.
     fn named_before(&self, order: &Order) -> Option<(&UsedName, ContentHash)> {
         if let Some(used) = self.book().used_name(order) {

@@ -206,6 +206,12 @@ impl Orders {
         self.heirs.get(&card).copied()
     }
 
+    /// The cards that this one replaced, the newest first.
+    fn replaced_by(&self, card: u64) -> Vec<u64> {
+        let before = |card: &u64| self.heirs.iter().find(|(_, heir)| *heir == card).map(|(old, _)| *old);
+        std::iter::successors(before(&card), before).take(64).collect()
+    }
+
     /// Cards that the operator said something of.
     pub fn marked(&self) -> Vec<u64> {
         let stopped = self.standing.keys().filter(|card| self.status(**card) > 0 && !self.heirs.contains_key(card));
@@ -616,6 +622,24 @@ impl Orders {
             Some(_) => return vec!["key-used"],
             None => (),
         }
+        // A row of a file that was corrected to the new card is the old card's row.
+        if let (
+            Act::Move { subject: Subject::Card(card), .. } | Act::Clear { subject: Subject::Card(card) },
+            Key::For { .. },
+        ) = (act, key)
+        {
+            for old in self.replaced_by(card.value()) {
+                let mut before = act.clone();
+                if let Act::Move { subject, .. } | Act::Clear { subject } = &mut before {
+                    *subject = Subject::Card(posgate::engine::model::CardNo::from_value(old).padded());
+                }
+                match self.made.get(&key_text(&before, key)) {
+                    Some(made) if made.what == what_of(&before) => return vec!["again"],
+                    Some(_) => return vec!["key-used"],
+                    None => (),
+                }
+            }
+        }
         let busy = if self.is_clearing() { Some("busy") } else { None };
         match act {
             Act::Move { way, subject, amount, uses } => {
@@ -705,9 +729,12 @@ impl Orders {
             Subject::Card(card) => return vec![busy.unwrap_or_else(|| answer(card.value()))],
             Subject::Account(account) => account,
         };
-        let cards = self.cards_of(account, site);
+        // A card that was replaced stands for the newest one.
+        let mut cards: Vec<u64> = self.cards_of(account, site).into_iter().map(|card| self.newest(card)).collect();
+        cards.dedup();
         if cards.is_empty() {
-            return vec!["no-such-account"];
+            // A card of the ledger may be found that the table does not have.
+            return vec!["no-such-account", "not-in-table", "zero", "negative", "too-much", "overdraw", "done"];
         }
         match (busy, cards.iter().find(|card| self.stopped(**card, site) < CLOSED)) {
             (Some(busy), _) => vec![busy],
