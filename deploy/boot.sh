@@ -19,7 +19,7 @@ help_or_go "$@"
 
 target=mipsel-unknown-linux-musl
 cuts=3
-resident_max_kb=4224
+resident_max_kb=4864
 
 [ -x "dist/posgate-$target" ] || deploy/build.sh "$target"
 use_sim
