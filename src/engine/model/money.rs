@@ -98,6 +98,12 @@ impl Balance {
         self.0
     }
 
+    /// What of it is above zero, at most [`Money::MAX`].
+    pub(crate) fn above_zero(self) -> Money {
+        let fen = self.0.clamp(0, i64::from(Money::MAX.fen()));
+        u32::try_from(fen).ok().and_then(Money::from_fen).unwrap_or_default()
+    }
+
     /// Reads an optional minus and what [`Money::parse`] reads, of any size below 10^15 yuan.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let (negative, digits) = match text.split_first()? {

@@ -102,8 +102,7 @@ impl Server<'_> {
     fn purse_at(&self, place: usize) -> Option<(Option<CardNo>, Option<u32>)> {
         let cards = self.tables.cards.rows();
         if let Some(row) = cards.get(place) {
-            let card = CardNo::from_value(row.card).padded();
-            return Some((Some(card), self.account_of(card)));
+            return Some((Some(CardNo::from_value(row.card).padded()), Some(self.account_of_row(row))));
         }
         let row = place - cards.len();
         (row < self.book().accounts().len()).then(|| (None, u32::try_from(row).ok()))

@@ -84,6 +84,16 @@ impl Plan {
         }
     }
 
+    /// Ends a void of `back` of what was `left`: the uses go with the last part, and what is left
+    /// then is named.
+    fn end_void(&mut self, left: Money, back: Money, uses: i32) {
+        if back == left {
+            self.effect.uses = uses;
+        } else {
+            self.detail.push("rest", (Balance::from(left) - back.into()).above_zero());
+        }
+    }
+
     /// Notes in the entry that the order names the account and no card. So it has the same name
     /// when it comes again, whatever cards are on the account then.
     fn via(mut self, subject: &Subject) -> Self {
@@ -102,15 +112,6 @@ fn card_moved(act: &Act) -> Option<CardNo> {
         Act::Mark { .. } | Act::Link { .. } | Act::Account { .. } | Act::Rename { .. } => None,
         Act::Reissue { .. } | Act::Open { .. } => None,
     }
-}
-
-/// What of a sum is above zero.
-fn money(sum: Balance) -> Money {
-    u32::try_from(sum.fen()).ok().and_then(Money::from_fen).unwrap_or(if sum > Balance::ZERO {
-        Money::MAX
-    } else {
-        Money::ZERO
-    })
 }
 
 impl Server<'_> {
@@ -179,6 +180,11 @@ impl Server<'_> {
     /// The row of the account that a card moves: by the ledger, or else by the table.
     pub fn account_of(&self, card: CardNo) -> Option<u32> {
         self.card_row(card).map(|row| row.account).or_else(|| self.book().account_of_card(card))
+    }
+
+    /// As [`Server::account_of`], for a row of the table, which is not copied.
+    pub(super) fn account_of_row(&self, row: &CardRow) -> u32 {
+        self.book().account_of_card(CardNo::from_value(row.card)).unwrap_or(row.account)
     }
 
     /// The result of an earlier order with the same name and content.
@@ -483,7 +489,7 @@ impl Server<'_> {
         if is_credit {
             self.plan_void_of_credit(&mut plan, sale, &voided, amount, is_cleared)?;
         } else {
-            self.plan_void_of_sale(&mut plan, paid_by, sale, &voided, amount, is_cleared)?;
+            self.plan_void_of_sale(&mut plan, sale, &voided, amount, is_cleared)?;
         }
         Ok(plan)
     }
@@ -493,7 +499,6 @@ impl Server<'_> {
     fn plan_void_of_sale(
         &self,
         plan: &mut Plan,
-        card: CardNo,
         sale: &Entry,
         voided: &Voided,
         amount: Option<Money>,
@@ -502,7 +507,7 @@ impl Server<'_> {
         let seq = sale.seq;
         let taken = -sale.effect();
         let (cash_left, subsidy_left) = (taken.balance - voided.cash, taken.subsidy - voided.subsidy);
-        let left = money(cash_left + subsidy_left);
+        let left = (cash_left + subsidy_left).above_zero();
         let back = amount.unwrap_or(left);
         if back > left {
             return Err(Refused::MoreThanLeft { seq, left });
@@ -518,7 +523,7 @@ impl Server<'_> {
         if sale.is_count_mode() {
             plan.detail.push("mode", 1);
         }
-        self.enter_former(plan, sale, card);
+        self.enter_former(plan, sale);
         if let Some(asked) = amount {
             plan.detail.push("asked", asked);
         }
@@ -530,19 +535,15 @@ impl Server<'_> {
             plan.effect.subsidy = Balance::ZERO;
             plan.detail.push("cleared", subsidy);
         }
-        if back == left {
-            plan.effect.uses = taken.uses;
-        } else {
-            plan.detail.push("rest", money(Balance::from(left) - back.into()));
-        }
+        plan.end_void(left, back, taken.uses);
         Ok(())
     }
 
     /// Notes that what is undone was the former holder's, if the card's number was given to another
     /// one since: it must not concern the present one.
-    fn enter_former(&self, plan: &mut Plan, undone: &Entry, card: CardNo) {
+    fn enter_former(&self, plan: &mut Plan, undone: &Entry) {
         let former = undone.detail.get("former").and_then(|former| former.0.parse().ok().map(EntrySeq));
-        if let Some(former) = former.or_else(|| self.book().reissued_since(card, undone.seq)) {
+        if let Some(former) = former.or_else(|| self.book().reissued_since(undone.card?, undone.seq)) {
             plan.detail.push("former", former);
         }
     }
@@ -569,9 +570,9 @@ impl Server<'_> {
         if is_subsidy && is_cleared && given.subsidy > Balance::ZERO {
             return Err(Refused::ClearedSince { seq });
         }
-        let left = money(given.money() + voided.cash + voided.subsidy);
+        let left = (given.money() + voided.cash + voided.subsidy).above_zero();
         let purse = if is_subsidy { figures.subsidy } else { figures.balance };
-        let there = money(purse).min(left);
+        let there = purse.above_zero().min(left);
         let back = amount.unwrap_or(there);
         if back > left {
             return Err(Refused::MoreThanLeft { seq, left });
@@ -585,17 +586,11 @@ impl Server<'_> {
             Figures { balance: -Balance::from(back), ..Figures::ZERO }
         };
         plan.detail.push("of", credit.kind.word());
-        if let Some(card) = credit.card {
-            self.enter_former(plan, credit, card);
-        }
+        self.enter_former(plan, credit);
         if let Some(asked) = amount {
             plan.detail.push("asked", asked);
         }
-        if back == left {
-            plan.effect.uses = given.uses.saturating_neg();
-        } else {
-            plan.detail.push("rest", money(Balance::from(left) - back.into()));
-        }
+        plan.end_void(left, back, given.uses.saturating_neg());
         Ok(())
     }
 
@@ -771,10 +766,7 @@ impl Server<'_> {
     /// The cards of the table that are on an account.
     fn cards_of(&self, account: u32) -> impl Iterator<Item = CardNo> {
         let rows = self.tables.cards.rows().iter();
-        rows.filter_map(move |row| {
-            let card = CardNo::from_value(row.card);
-            (self.book().account_of_card(card).unwrap_or(row.account) == account).then_some(card)
-        })
+        rows.filter(move |row| self.account_of_row(row) == account).map(|row| CardNo::from_value(row.card))
     }
 
     /// The cards that only the table has on an account: they never moved money.
