@@ -691,7 +691,9 @@ impl Orders {
             Act::Reissue { card } => {
                 let card = card.value();
                 let is_known = self.is_known(card, site);
-                vec![if !is_known {
+                vec![if let Some(busy) = busy {
+                    busy
+                } else if !is_known {
                     "unknown-card"
                 } else if site.find(card).is_none() {
                     "not-in-table"
