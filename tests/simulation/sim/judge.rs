@@ -467,6 +467,11 @@ impl Judge {
         self.figures.get(key).map(Vec::as_slice)
     }
 
+    /// Whether an entry of the frame says that this is left.
+    pub fn has_figures(&self, key: &str, left: &[u8]) -> bool {
+        self.figures(key).is_some_and(|figures| figures.iter().any(|figures| figures.as_bytes() == left))
+    }
+
     /// Whether all that was charged for the frame's sale was voided whole, and before this moment.
     pub fn is_voided_before(&self, key: &str, t: u64) -> bool {
         let moves = self.sale_of(key).and_then(|sale| self.sales.get(&sale)).map_or(&[][..], |made| &made.moves);
@@ -1032,8 +1037,10 @@ impl Judge {
         }
     }
 
-    /// A door opened for whom it may, with an entry or without; what was asked.
-    pub fn judge_door(&self, key: &str, site: &Site) -> &DoorAsk {
+    /// A door opened for whom it may, with an entry or without; what was asked. If the server
+    /// started from entries that may not be on the medium (`is_proven` is false), one of them may
+    /// have ended what stopped the card.
+    pub fn judge_door(&self, key: &str, site: &Site, is_proven: bool) -> &DoorAsk {
         let ask = self.doors.get(key).unwrap_or_else(|| panic!("a door opened for a frame that nobody sent: {key}"));
         let machine = key.split('/').next().map_or(0, number);
         let is_board = site.boards.iter().any(|board| u64::from(*board) == machine);
@@ -1044,14 +1051,15 @@ impl Judge {
         assert!(is_board && is_open, "a door opened for {ask:?}: {key}");
         if ask.kind != "3" {
             assert!(self.orders.terms(ask.card, site).is_some(), "a door opened for a card of no table: {key}");
-            assert_eq!(self.orders.stopped(ask.card, site), 0, "a stopped card opened a door: {key}");
+            let is_stopped = self.orders.stopped(ask.card, site) > 0;
+            assert!(!is_stopped || !is_proven, "a stopped card opened a door: {key}");
         }
         ask
     }
 
     /// A door opened by an entry: the rules let it, and not too soon after the last time.
     fn judge_admit(&mut self, line: &Line, text: &str, site: &Site, key: &str, at: Admission) {
-        let ask = self.judge_door(key, site).clone();
+        let ask = self.judge_door(key, site, true).clone();
         let machine = key.split('/').next().map_or(0, number);
         if let Some(shown) = shown_at(line).filter(|_| self.site_from < self.seq) {
             assert_eq!(self.door_ladder(&ask, machine, shown, at, site), Ok(()), "a door opened: {text}\n{ask:?}");
