@@ -371,6 +371,8 @@ fn the_limits_named_are_those_of_the_code() {
             vec![
                 format!("at most {} bytes", thousands(limits::CONTROL_LINE_MAX)),
                 format!("at most {} lines", limits::CONTROL_TURN_LINES),
+                format!("{} clients may be connected", limits::CONTROL_CLIENTS_MAX),
+                format!("seconds ({} at most)", limits::CONTROL_WAIT_S_MAX),
             ],
         ),
         ("## 6. Decisions", vec![format!("at most {} bytes of GBK", limits::TEXT_LEN_MAX)]),

@@ -196,7 +196,13 @@ impl<'t, 's> Desk<'t, 's> {
             ) => {
                 assert_eq!(written, 0);
             }
-            Ok(ControlRequest::Discover { .. } | ControlRequest::Found { .. } | ControlRequest::Head) => {
+            Ok(
+                ControlRequest::Discover { .. }
+                | ControlRequest::Found { .. }
+                | ControlRequest::Head
+                | ControlRequest::Wait { .. }
+                | ControlRequest::CrcOf(_),
+            ) => {
                 assert_eq!(written, 0);
             }
         }
@@ -223,7 +229,9 @@ impl<'t, 's> Desk<'t, 's> {
         let Answer { reply, .. } = answered.expect("memory can be written");
         let line = match reply {
             ControlReply::Line(line) => line,
-            ControlReply::Deferred(Deferred::Reload { .. } | Deferred::Status) => "{\"ok\":true}".to_owned(),
+            ControlReply::Deferred(Deferred::Reload { .. } | Deferred::Status) | ControlReply::Wait { .. } => {
+                "{\"ok\":true}".to_owned()
+            }
         };
         assert!(line.len() <= CONTROL_LINE_MAX && !line.contains('\n'), "{line}");
         let value = json::parse(&line).unwrap_or_else(|wrong| panic!("{wrong}: {line}"));

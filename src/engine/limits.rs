@@ -215,8 +215,13 @@ pub const LIMITED_PER_DEVICE: u32 = 20;
 pub const LIMITED_IN_ALL: u32 = 200;
 
 /// Clients of the control socket. A further one replaces a client that was silent for a minute, or
-/// gets the answer "busy": a desk's program, a web page's, a person and a monitor are four.
-pub const CONTROL_CLIENTS_MAX: usize = 8;
+/// gets the answer "busy": an office has two, and a desk's program, web pages that wait for the next
+/// sale, a person and a monitor have one each. Each has some 12 KB at most.
+pub const CONTROL_CLIENTS_MAX: usize = 32;
+
+/// Seconds that a client may wait for the next entry in one line (`wait`): then it gets the last
+/// one, which shows both sides that the other is there.
+pub const CONTROL_WAIT_S_MAX: u32 = 60;
 
 /// Bytes of one line on the control socket, each way, its LF not counted. After a longer one the
 /// client gets an error and is disconnected.
@@ -224,7 +229,7 @@ pub const CONTROL_LINE_MAX: usize = 4096;
 
 /// Bytes of answers buffered per client. While an answer of [`CONTROL_LINE_MAX`] does not fit, the
 /// server does not read from that client.
-pub const CONTROL_OUTPUT_LEN: usize = 4 * (CONTROL_LINE_MAX + 1);
+pub const CONTROL_OUTPUT_LEN: usize = 2 * (CONTROL_LINE_MAX + 1);
 
 /// Control lines handled in one turn: their entries, an `open` without a detail and one of
 /// [`LINE_LEN_MAX`] each, fit the half of the turn's bytes that the devices'

@@ -306,7 +306,8 @@ impl<'t, S: Storage> Loop<'t, S> {
             self.rest_from_lines(begin);
         }
         if let Some(control) = &mut self.control {
-            control.deliver(self.clock.mono());
+            let ledger = self.service.ledger();
+            control.deliver(self.clock.mono(), ledger.number(), ledger.synced());
         }
         Ok(())
     }

@@ -34,6 +34,7 @@ pub mod line;
 pub mod moved;
 pub mod recovery;
 pub mod relocate;
+pub mod seek;
 pub mod segment;
 pub mod snapshot;
 pub(crate) mod storage;

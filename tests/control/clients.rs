@@ -5,21 +5,60 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::harness::{Device, PATIENCE, Site, card, card_table};
-use crate::tools::{Client, ctl, until};
+use crate::tools::{Client, ctl, member, until};
 
 #[test]
-fn eight_clients_are_served_and_a_ninth_is_told_to_wait() {
+fn thirty_two_clients_are_served_and_one_more_is_told_to_wait() {
     let site = Site::new();
     let server = site.start();
-    let mut clients: Vec<Client> = (0..8).map(|_| Client::of(&site)).collect();
+    let mut clients: Vec<Client> = (0..32).map(|_| Client::of(&site)).collect();
     for client in &mut clients {
         assert!(client.ask("{\"cmd\":\"sync\"}").starts_with("{\"ok\":true"));
     }
-    ctl(&site, &["sync"]).expect(1, &["busy: 8 clients are connected; try again"]);
-    assert!(clients[7].ask("{\"cmd\":\"sync\"}").starts_with("{\"ok\":true"), "the others do not notice");
+    ctl(&site, &["sync"]).expect(1, &["busy: 32 clients are connected; try again"]);
+    assert!(clients[31].ask("{\"cmd\":\"sync\"}").starts_with("{\"ok\":true"), "the others do not notice");
     clients.pop();
-    until("the eighth's place is free", || ctl(&site, &["sync"]).code == Some(0));
+    until("the last one's place is free", || ctl(&site, &["sync"]).code == Some(0));
     server.stop();
+}
+
+#[test]
+fn a_client_that_waits_hears_of_the_next_sale_and_knows_its_crc() {
+    let site = Site::with("\toption segment_bytes '4096'\n", "");
+    let server = site.start();
+    let (mut client, mut asker) = (Client::of(&site), Client::of(&site));
+    let mut terminal = Device::new(1, &server);
+    let mut head = client.ask("{\"cmd\":\"head\"}");
+    for _ in 0..30 {
+        let seq = member(&head.parse().unwrap(), "seq");
+        client.send(&format!("{{\"cmd\":\"wait\",\"after\":{seq},\"max_s\":60}}"));
+        terminal.pay(&card(1), "0.01");
+        head = client.hear();
+        let next = member(&head.parse().unwrap(), "seq").parse::<u64>().unwrap();
+        assert!(next > seq.parse().unwrap(), "{head}");
+        // The same by its number.
+        assert_eq!(asker.ask(&format!("{{\"cmd\":\"crc_of\",\"seq\":{next}}}")), head);
+    }
+    // A wait of no time is answered at once.
+    assert!(client.ask("{\"cmd\":\"wait\",\"after\":9999,\"max_s\":0}").starts_with("{\"ok\":true,\"ledger\""));
+    let ledger = site.ledger();
+    for row in &ledger.lines {
+        let answer = asker.ask(&format!("{{\"cmd\":\"crc_of\",\"seq\":{}}}", row.raw("seq")));
+        assert!(answer.contains(&format!("\"seq\":{},\"crc\":\"{}\"", row.raw("seq"), row.raw("crc"))), "{answer}");
+    }
+    let ahead = asker.ask("{\"cmd\":\"crc_of\",\"seq\":18446744073709551615}");
+    assert!(ahead.contains("\"reason\":\"ahead\""), "{ahead}");
+    // The first segment is archived: its last entry's crc is still known by the next segment.
+    let mut names: Vec<_> = std::fs::read_dir(site.path("ledger")).unwrap().map(|file| file.unwrap().path()).collect();
+    names.retain(|name| name.to_string_lossy().contains("/ledger-"));
+    names.sort();
+    let second: u64 = names[1].to_string_lossy().split(['-', '.']).rev().nth(1).unwrap().parse().unwrap();
+    std::fs::remove_file(&names[0]).unwrap();
+    let archived = asker.ask("{\"cmd\":\"crc_of\",\"seq\":1}");
+    assert!(archived.contains(&format!("\"reason\":\"archived\",\"first\":{second}}}")), "{archived}");
+    let last = asker.ask(&format!("{{\"cmd\":\"crc_of\",\"seq\":{}}}", second - 1));
+    assert!(last.starts_with("{\"ok\":true"), "{last}");
+    server.kill();
 }
 
 #[test]

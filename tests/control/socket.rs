@@ -184,6 +184,8 @@ fn every_answer_holds_what_the_readme_says_and_nothing_else() {
     script.done("branch", ",\"by\":\"li\"");
     script.done("sync", "");
     script.done("head", "");
+    script.done("wait", ",\"after\":0");
+    script.done("crc_of", ",\"seq\":1");
     let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     script.done("discover", &format!(",\"port\":{nobody}"));
     site.write("cards.csv", &format!("{}{}", table(), "12x,,,,,,,,,,\n".repeat(30)));

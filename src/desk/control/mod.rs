@@ -25,9 +25,9 @@ use std::path::Path;
 use crate::desk::json::Object;
 use crate::desk::status::Status;
 use crate::engine::limits::CONTROL_LINE_MAX;
-use crate::engine::model::Now;
+use crate::engine::model::{EntrySeq, Now};
 use crate::engine::server::Refused;
-use crate::ledger::Storage;
+use crate::ledger::{Head, Storage};
 use crate::turn::Service;
 use request::ControlRequest;
 
@@ -48,6 +48,13 @@ pub enum ControlReply {
     Line(String),
     /// The loop answers it, after the turn is committed.
     Deferred(Deferred),
+    /// [`last_entry`], once the last durable entry is later than one, or after some seconds.
+    Wait {
+        /// The entry that the client has.
+        after: EntrySeq,
+        /// The most seconds.
+        max_s: u32,
+    },
 }
 
 /// A request that only the loop can answer.
@@ -91,6 +98,12 @@ pub fn status(status: &Status) -> String {
     format!("{{\"ok\":true,{members}")
 }
 
+/// The answer to `head` and `wait`: the last durable entry. A power cut can undo later entries, so a
+/// collector stops there.
+pub(crate) fn last_entry(ledger: u64, synced: Head) -> String {
+    queries::entry(ledger, synced)
+}
+
 /// Answers a line, given without its LF.
 ///
 /// # Errors
@@ -118,8 +131,16 @@ pub fn answer<S: Storage>(
         Ok(ControlRequest::Branch { by, note }) => orders::branch(service, now, &by, &note)?,
         Ok(ControlRequest::Sync) => orders::sync(service),
         // A collector must not get an entry that a later start may cut.
-        Ok(ControlRequest::Head) if !service.ledger().is_proven() => orders::refusal(&Refused::Full),
-        Ok(ControlRequest::Head) => queries::head(service.ledger().number(), service.ledger().synced()),
+        Ok(ControlRequest::Head | ControlRequest::Wait { .. } | ControlRequest::CrcOf(_))
+            if !service.ledger().is_proven() =>
+        {
+            orders::refusal(&Refused::Full)
+        }
+        Ok(ControlRequest::Head) => last_entry(service.ledger().number(), service.ledger().synced()),
+        Ok(ControlRequest::Wait { after, max_s }) => {
+            return Ok(Answer { reply: ControlReply::Wait { after, max_s }, is_heavy });
+        }
+        Ok(ControlRequest::CrcOf(seq)) => queries::crc_of(service.ledger(), seq),
         Ok(ControlRequest::Discover { port }) => {
             service.server_mut().forget_found();
             match host.discover(port) {

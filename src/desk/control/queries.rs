@@ -4,15 +4,18 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 
+use log::error;
+
 use crate::desk::json::{Object, string};
 use crate::desk::status::device_state;
 use crate::engine::book::Account;
 use crate::engine::gbk;
 use crate::engine::limits::{CONTROL_LINE_MAX, CONTROL_ROWS_MAX};
 use crate::engine::model::forms;
-use crate::engine::model::{CardNo, CardRow, Now, Reason, Rules};
-use crate::engine::server::{CardView, DeviceView, FoundDevice, Server};
-use crate::ledger::Head;
+use crate::engine::model::{CardNo, CardRow, EntrySeq, Now, Reason, Rules};
+use crate::engine::server::{CardView, DeviceView, FoundDevice, Refused, Server};
+use crate::ledger::seek::{self, Absent};
+use crate::ledger::{Head, Ledger, Storage};
 
 /// Sales in doubt to list in a card's answer; the rest are counted.
 const DOUBTS_SHOWN_MAX: usize = 20;
@@ -51,10 +54,32 @@ pub(super) fn card(server: &Server, now: &Now, ledger_dir: &Path, card: CardNo) 
     object.list("marks", marks).list("in_doubt", shown).text("ledger_dir", ledger_dir.display()).end()
 }
 
-/// The last synced entry. A power cut can undo later entries, so a collector stops there.
-pub(super) fn head(ledger: u64, synced: Head) -> String {
+/// An entry's number and crc.
+pub(super) fn entry(ledger: u64, head: Head) -> String {
     let object = Object::ok().text("ledger", format_args!("{ledger:016x}"));
-    object.number("seq", synced.seq).text("crc", format_args!("{:08x}", synced.crc)).end()
+    object.number("seq", head.seq).text("crc", format_args!("{:08x}", head.crc)).end()
+}
+
+/// The crc of a durable entry, by some small reads of its segment.
+pub(super) fn crc_of<S: Storage>(ledger: &Ledger<S>, seq: EntrySeq) -> String {
+    let last = ledger.synced().seq;
+    let found = if seq > last { Ok(Err(Absent::Ahead)) } else { seek::find(ledger.storage(), seq) };
+    let refusal = |sentence: String, reason| Object::error(sentence).text("reason", reason);
+    match found {
+        Ok(Ok(place)) => entry(place.ledger, place.head),
+        Ok(Err(Absent::Archived(first))) => {
+            let sentence = format!("entry {seq} was archived: the first one here is {first}");
+            refusal(sentence, "archived").number("first", first).end()
+        }
+        Ok(Err(Absent::Ahead)) => {
+            refusal(format!("there is no entry {seq} yet: the last durable one is {last}"), "ahead").end()
+        }
+        Ok(Err(Absent::Damaged)) => super::orders::refusal(&Refused::Unreadable { seq }),
+        Err(error) => {
+            error!("{error}");
+            super::orders::refusal(&Refused::Unreadable { seq })
+        }
+    }
 }
 
 /// The members about a card in every list and answer.

@@ -10,7 +10,7 @@
 
 use crate::desk::json::{self, Value};
 use crate::engine::gbk;
-use crate::engine::limits::NAME_LEN_MAX;
+use crate::engine::limits::{CONTROL_WAIT_S_MAX, NAME_LEN_MAX};
 use crate::engine::model::order::{Holder, KeyText, Note, Operator, Purpose, is_purpose};
 use crate::engine::model::{
     AccountId, Act, Balance, CardNo, EntrySeq, Key, MachineNo, Mark, Money, Order, Subject, Text, UnitNo, Way,
@@ -133,6 +133,15 @@ pub enum ControlRequest {
     Sync,
     /// Show the last durable entry.
     Head,
+    /// Show it once it is later than one.
+    Wait {
+        /// The entry that the client has.
+        after: EntrySeq,
+        /// After so many seconds it is shown as it is then.
+        max_s: u32,
+    },
+    /// Show the crc of an entry.
+    CrcOf(EntrySeq),
 }
 
 impl ControlRequest {
@@ -149,7 +158,9 @@ impl ControlRequest {
             // It begins a segment.
             Self::Branch { .. } => true,
             Self::Show { .. } | Self::ClockAccept { .. } | Self::Acknowledge { .. } => false,
-            Self::Sync | Self::Head => false,
+            Self::Sync | Self::Head | Self::Wait { .. } => false,
+            // It reads some pieces of a segment.
+            Self::CrcOf(_) => true,
         }
     }
 }
@@ -266,6 +277,8 @@ pub const COMMANDS: &[CommandSpec] = &[
     command("branch", &["by"], &["note"], "begin a branch of the ledger, under a new number", "账本另立分支，接着记"),
     command("sync", &[], &[], "make every entry durable", "全部流水落盘"),
     command("head", &[], &[], "the last entry that is durable, with its crc", "账本末条，带 crc"),
+    command("wait", &["after"], &["max_s"], "the same once it is later than `after`", "账本末条超过 `after` 时的应答"),
+    command("crc_of", &["seq"], &[], "the crc of an entry", "一条流水的 crc"),
 ];
 
 /// Parses a line.
@@ -363,6 +376,14 @@ impl Members<'_> {
             "branch" => Ok(ControlRequest::Branch { by: self.by()?, note: self.note()? }),
             "sync" => Ok(ControlRequest::Sync),
             "head" => Ok(ControlRequest::Head),
+            "wait" => {
+                let after = EntrySeq(self.count("after")?.unwrap_or_default());
+                let max_s = self.count("max_s")?.map_or(Ok(CONTROL_WAIT_S_MAX), u32::try_from);
+                let max_s = max_s.ok().filter(|max_s| *max_s <= CONTROL_WAIT_S_MAX);
+                let wanted = || format!("\"max_s\" must be a number of seconds up to {CONTROL_WAIT_S_MAX}");
+                Ok(ControlRequest::Wait { after, max_s: max_s.ok_or_else(wanted)? })
+            }
+            "crc_of" => Ok(ControlRequest::CrcOf(EntrySeq(self.count("seq")?.unwrap_or_default()))),
             _ => Err(format!("unknown command {cmd}")),
         }
     }
@@ -665,7 +686,7 @@ mod tests {
     fn every_command_of_the_table_is_parsed() {
         for spec in COMMANDS {
             let field = |key: &&str| match *key {
-                "seq" => "\"seq\":12".to_owned(),
+                "seq" | "after" => format!("\"{key}\":12"),
                 "old" | "new" if spec.name == "rename" => format!("\"{key}\":\"S{key}\""),
                 "card" | "old" | "new" => format!("\"{key}\":\"88\""),
                 "by" if spec.takes.contains(&"key") => "\"by\":\"li\",\"key\":\"k1\"".to_owned(),
@@ -757,6 +778,9 @@ mod tests {
             (r#"{"cmd":"reload","accept":"+a2b3c4d"}"#, "8 digits of hexadecimal"),
             (r#"{"cmd":"reload","accept":"1a2b3c4"}"#, "the crc that the refusal names"),
             (r#"{"cmd":"discover","port":0}"#, "from 1 to 65535"),
+            (r#"{"cmd":"wait","after":1,"max_s":61}"#, "a number of seconds up to 60"),
+            (r#"{"cmd":"wait","after":"1"}"#, "write a number without quotes"),
+            (r#"{"cmd":"crc_of"}"#, "crc_of needs \"seq\""),
         ] {
             let said = refused(line);
             assert!(said.contains(words), "{line}: {said}");

@@ -103,7 +103,7 @@ pub fn say<S: Storage>(service: &mut Service<S>, now: &Now, line: &str) -> io::R
     let text = match answer.reply {
         ControlReply::Line(text) => text,
         // The loop's own.
-        ControlReply::Deferred(_) => "{\"ok\":true}".to_owned(),
+        ControlReply::Deferred(_) | ControlReply::Wait { .. } => "{\"ok\":true}".to_owned(),
     };
     super::tell(|| format!("desk hears {text}"));
     assert!(text.len() <= CONTROL_LINE_MAX && !text.contains('\n'), "one line: {text}");
