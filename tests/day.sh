@@ -3,7 +3,8 @@
 #   1. the server on port 39192 with `posgate-sim day`: exit 0, SIGTERM, a clean ledger;
 #   2. kill -9 at several moments of a day, and another day on the same ledger: exit 0, a clean ledger, and no frame charged
 #      twice;
-#   3. kill -9 and a new start, repeatedly, during one day: nothing lost, a clean ledger.
+#   3. kill -9 and a new start, repeatedly, during one day: nothing lost, a clean ledger;
+#   4. `posgate-sim month`: a month with both purses and `posgate ctl`, and its close balances to the fen.
 # Exits with 0 if all of these hold. Needs python3.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -139,4 +140,12 @@ grep -q 'collected 5 .* lost 0 ' "$scratch/restarted.log" || fail "the day did n
 if grep BROKEN "$scratch/restarted.log" | grep -v 'but no result$'; then fail "a promise was broken"; fi
 stop
 verify "$scratch/restarted"
+echo "=== a month, and its close"
+cargo build --quiet --release --bins
+# The same one in every run; the variable selects another.
+seed=${POSGATE_MONTH_SEED:-20261130}
+timeout 300 cargo run --quiet --release --bin posgate-sim -- --seed "$seed" month --month 2026-11 --days 30 --dir "$scratch/month" \
+    >"$scratch/month.log" || fail "the month ended with $?"
+sed -n '/the close of/,$p' "$scratch/month.log"
+cargo run --quiet --release -- ledger verify --config "$scratch/month/posgate" || fail "the month's ledger is not clean: $?"
 echo "=== every day ended well"

@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::crowd::{Plan, TERMINALS_MAX};
 use crate::device::{Ask, Confirm, Door, Habits, Record};
 use crate::judge::Terms;
+use crate::month::{self, Month};
 use crate::world::Weather;
 
 /// What `--help` prints.
@@ -21,6 +22,8 @@ pub const HELP: &str = "\
 posgate-sim: virtual card terminals and door boards, to try and test posgate without hardware
 
     posgate-sim [options] day                  a short canteen day on deploy/example
+    posgate-sim [options] month [--days N] [--month YYYY-MM] [--dir DIR] [--posgate FILE]
+                                               a month of a canteen, and its close compared to the fen
     posgate-sim [options] crowd [--terminals N] [--rate R] [--seconds S] [--card C]…
     posgate-sim [options] pay    --card C --amount A        103
     posgate-sim [options] pay    --card C --count           103 of 0.00: count mode
@@ -56,6 +59,8 @@ What a crowd got no answer to while the server was away (killed, started again) 
 pub enum Command {
     /// The day on the example.
     Day,
+    /// A month, with its own server.
+    Month(month::Plan),
     /// Many terminals.
     Crowd(Plan),
     /// One frame.
@@ -117,6 +122,7 @@ struct Fields {
     terminals: Option<u16>,
     rate: Option<u32>,
     seconds: Option<u32>,
+    month: month::Plan,
 }
 
 /// Reads the command line.
@@ -182,7 +188,7 @@ pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>, now: &str)
             Short(letter) => return Err(format!("-{letter} is no option; --help lists them")),
         }
     }
-    let word = word.ok_or("say what to do: day, crowd, pay, swipe, meal, door, scan, boot, keys or upload")?;
+    let word = word.ok_or("say what to do: day, month, crowd, pay, swipe, meal, door, scan, boot, keys or upload")?;
     options.command = command(&word, &fields, now)?;
     let default = if word == "door" { cast::BOARD } else { cast::SHOP };
     options.machine = machine.unwrap_or(default.machine());
@@ -214,6 +220,10 @@ fn field(fields: &mut Fields, name: &str, value: &str) -> Result<(), String> {
         "terminals" => fields.terminals = Some(number(name, value)?),
         "rate" => fields.rate = Some(number(name, value)?),
         "seconds" => fields.seconds = Some(number(name, value)?),
+        "days" => fields.month.days = Some(days(value)?),
+        "month" => fields.month.month = Some(read(name, value, "a month such as 2026-11", month_of)?),
+        "dir" => fields.month.directory = Some(value.into()),
+        "posgate" => fields.month.posgate = Some(value.into()),
         _ => return Err(format!("--{name} is no option; --help lists them")),
     }
     Ok(())
@@ -227,6 +237,7 @@ fn command(word: &str, fields: &Fields, now: &str) -> Result<Command, String> {
     };
     let ask = match word {
         "day" => return Ok(Command::Day),
+        "month" => return month_plan(&fields.month),
         "crowd" => return plan(fields).map(Command::Crowd),
         "pay" => Ask::Charge { card: card()?, amount: amount()? },
         "swipe" => Ask::Inquiry { card: card()? },
@@ -280,6 +291,21 @@ fn plan(fields: &Fields) -> Result<Plan, String> {
     let example = cast::BUYERS.into_iter().map(cast::card);
     let cards = if fields.cards.is_empty() { example.collect() } else { fields.cards.clone() };
     Ok(Plan { terminals, rate, seconds, cards })
+}
+
+fn month_plan(plan: &month::Plan) -> Result<Command, String> {
+    match (plan.month, plan.days) {
+        (Some(month), Some(days)) if month.len < days => Err(format!("--days {days}: {month} has {}", month.len)),
+        (Some(_) | None, _) => Ok(Command::Month(plan.clone())),
+    }
+}
+
+fn month_of(text: &[u8]) -> Option<Month> {
+    Month::parse(std::str::from_utf8(text).ok()?)
+}
+
+fn days(value: &str) -> Result<u8, String> {
+    number("days", value).ok().filter(|days| (1..=31).contains(days)).ok_or(format!("--days {value:?}: 1 to 31"))
 }
 
 fn server(value: &str) -> Result<SocketAddrV4, String> {
@@ -382,6 +408,9 @@ mod tests {
             ("day --mode 12345678", "1 to 7 digits"),
             ("crowd --terminals 0", "--terminals: 1 to"),
             ("day --color red", "--color is no option"),
+            ("month --days 32", "--days \"32\": 1 to 31"),
+            ("month --days 31 --month 2026-11", "--days 31: 2026-11 has 30"),
+            ("month --month november", "--month \"november\": a month such as 2026-11"),
             ("--seed 1", "say what to do"),
         ] {
             let message = parsed(line).expect_err(line);

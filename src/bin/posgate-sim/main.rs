@@ -1,10 +1,11 @@
 //! Virtual card terminals and door boards: to try posgate without hardware, and to test it
 //! (protocol.md).
 //!
-//! `posgate-sim day` plays a short canteen day on `deploy/example`; `crowd` lets many terminals
-//! loose; the other commands send one frame. Devices behave as protocol.md says, the network is as
-//! bad as asked for, and a judge compares everything the server really says with what the protocol
-//! promises. Not part of the router's package.
+//! `posgate-sim day` plays a short canteen day on `deploy/example`; `month` plays a month with a
+//! server of its own and compares its close; `crowd` lets many terminals loose; the other commands
+//! send one frame. Devices behave as protocol.md says, the network is as bad as asked for, and a
+//! judge compares everything the server really says with what the protocol promises. Not part of
+//! the router's package.
 
 mod args;
 mod cast;
@@ -15,6 +16,7 @@ mod device;
 #[cfg(test)]
 mod fake;
 mod judge;
+mod month;
 mod random;
 mod world;
 
@@ -79,6 +81,7 @@ fn run(options: &Options) -> io::Result<bool> {
             println!("a day at {} (--seed {seed})", options.server);
             day::play(world()?, &options.habits, random)?
         }
+        Command::Month(plan) => return month::play(options, plan, seed, random),
         Command::Crowd(plan) => {
             println!(
                 "{} terminals at {}: {} frames a second for {} s (--seed {seed})",
