@@ -353,6 +353,7 @@ fn the_limits_named_are_those_of_the_code() {
             vec![
                 format!("up to {} datagrams", thousands(limits::TURN_DATAGRAMS_MAX)),
                 format!("one limit, {} KiB", limits::TAIL_LEN_MAX / 1024),
+                format!("in pieces of {} KiB", limits::MENDED_LEN / 1024),
                 format!("at most {} ms", limits::TURN_BEYOND_MS_MAX),
             ],
         ),

@@ -8,7 +8,7 @@
 //! it, its columns can be read, its seq is the next one, and the book accepts it. Of the first line
 //! that is not good, kind and place decide what happens:
 //!
-//! | line | at the end: nothing good after it | good lines after it | before the last 64 KiB, or in an older segment |
+//! | line | at the end: nothing good after it | good lines after it | before the last 128 KiB, or in an older segment |
 //! |---|---|---|---|
 //! | good | keep | keep | keep |
 //! | zeros: not good, and two zero bytes side by side in it, or one at its start | cut | cut | refuse |
@@ -52,7 +52,7 @@
 use core::fmt;
 use std::io;
 
-use crate::engine::limits::{LINE_LEN_MAX, TAIL_LEN_MAX};
+use crate::engine::limits::{LINE_LEN_MAX, MENDED_LEN, TAIL_LEN_MAX};
 use crate::engine::model::{EntrySeq, Kind};
 use crate::lang::tr;
 
@@ -87,9 +87,9 @@ pub(crate) enum LineFound {
 /// Where a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LinePlace {
-    /// In the last 64 KiB of the newest segment, nothing good after it.
+    /// In the last [`TAIL_LEN_MAX`] bytes of the newest segment, nothing good after it.
     End,
-    /// In the last 64 KiB of the newest segment, good lines after it.
+    /// In the last [`TAIL_LEN_MAX`] bytes of the newest segment, good lines after it.
     Inside,
     /// Before that, or in an older segment.
     Old,
@@ -378,7 +378,7 @@ pub fn mend<S: Storage>(storage: &mut S, replayed: &Replayed) -> io::Result<Vec<
     let Some(newest) = &replayed.newest else { return Ok(warnings) };
     if let Some(tail) = &replayed.tail {
         let kept = free_name(storage, newest, "torn")?;
-        let bytes = read_to_end(storage, newest, tail.offset)?;
+        let bytes = read_at_most(storage, newest, tail.offset, TAIL_LEN_MAX)?;
         if let Err(error) = storage.create(&kept, &bytes).and_then(|()| storage.sync(&kept)) {
             // A partial copy is of no use, and may be what fills the disk.
             let _left = storage.remove(&kept);
@@ -402,21 +402,32 @@ pub fn mend<S: Storage>(storage: &mut S, replayed: &Replayed) -> io::Result<Vec<
         });
     }
     // Everything before a `stop` is durable, but the sync of the `stop` itself may have failed.
-    write_again(storage, newest, if replayed.is_clean() { LINE_LEN_MAX } else { TAIL_LEN_MAX })?;
-    sync_or_end(storage, newest)?;
+    write_again(storage, newest, if replayed.is_clean() { LINE_LEN_MAX } else { TAIL_LEN_MAX }, sync_or_end)?;
     storage.sync_dir()?;
     Ok(warnings)
 }
 
-/// Writes the last `len` bytes of a segment again in place, unchanged. A sync then makes them
-/// durable.
+/// Writes the last `len` bytes of a segment again in place, unchanged, in pieces of [`MENDED_LEN`]
+/// from the front; `sync` makes each durable before the next one. A crash in between leaves what a
+/// crash before it leaves.
 ///
 /// # Errors
-/// If they cannot be read or written.
-pub(super) fn write_again<S: Storage>(storage: &mut S, segment: &str, len: usize) -> io::Result<()> {
-    let offset = storage.len(segment)?.saturating_sub(len as u64);
-    let bytes = read_to_end(storage, segment, offset)?;
-    storage.write_at(segment, offset, &bytes)
+/// If they cannot be read or written, or those of `sync`.
+pub(super) fn write_again<S: Storage>(
+    storage: &mut S,
+    segment: &str,
+    len: usize,
+    sync: impl Fn(&mut S, &str) -> io::Result<()>,
+) -> io::Result<()> {
+    let end = storage.len(segment)?;
+    let mut offset = end.saturating_sub(len as u64);
+    while offset < end {
+        let bytes = read_at_most(storage, segment, offset, MENDED_LEN)?;
+        storage.write_at(segment, offset, &bytes)?;
+        sync(storage, segment)?;
+        offset += bytes.len().max(1) as u64;
+    }
+    Ok(())
 }
 
 /// A failed sync of the ledger ends the process, even if the disk is full: the page cache may now
@@ -651,9 +662,9 @@ pub(super) fn free_name(files: &dyn Files, name: &str, suffix: &str) -> io::Resu
     Ok(names.into_iter().find(|name| !taken.contains(name)).expect("a directory does not hold 2^32 files"))
 }
 
-/// Reads from `offset` to the end of the file, at most [`TAIL_LEN_MAX`] bytes.
-fn read_to_end(files: &dyn Files, name: &str, offset: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; TAIL_LEN_MAX];
+/// Reads from `offset` to the end of the file, at most `len_max` bytes.
+fn read_at_most(files: &dyn Files, name: &str, offset: u64, len_max: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; len_max];
     let len = files.read_at(name, offset, &mut bytes)?;
     bytes.truncate(len);
     Ok(bytes)
@@ -684,7 +695,7 @@ mod tests {
     const HEADER_PLACES: [HeaderPlace; 2] = [HeaderPlace::Newest, HeaderPlace::Older];
 
     /// So many good lines fill more than [`TAIL_LEN_MAX`] bytes.
-    const LONG: usize = 700;
+    const LONG: usize = 1400;
 
     fn spoil(found: LineFound) -> Spec {
         match found {
@@ -1000,8 +1011,13 @@ mod tests {
         let before = storage.files[FIRST].clone();
         assert!(!testing::open(&mut storage).unwrap().0.clean);
         assert_eq!(storage.files[FIRST], before, "byte for byte");
-        let offset = before.len() - TAIL_LEN_MAX;
-        assert!(storage.done.contains(&format!("write {offset}+{TAIL_LEN_MAX} {FIRST}")), "{:?}", storage.done);
+        // In pieces, each durable before the next: there need not be room for all of it at once.
+        let pieces = (0..TAIL_LEN_MAX).step_by(MENDED_LEN).flat_map(|piece| {
+            let offset = before.len() - TAIL_LEN_MAX + piece;
+            [format!("write {offset}+{MENDED_LEN} {FIRST}"), format!("sync {FIRST}")]
+        });
+        let pieces: Vec<String> = pieces.collect();
+        assert!(pieces.len() > 2 && storage.done.starts_with(&pieces), "{:?}", storage.done);
         let specs: Vec<Spec> = [Spec::Good; 30].into_iter().chain([Spec::Stop]).collect();
         let mut storage = testing::ledger_of(&specs);
         let before = storage.files[FIRST].clone();

@@ -42,7 +42,8 @@ use super::{Entries, Head, allow_closed_pipe, line, snapshot};
 /// Findings that are listed; further ones are only counted.
 pub const FINDINGS_MAX: usize = 100;
 
-/// How long to wait for a line that the server is writing: it is one write of at most 64 KiB.
+/// How long to wait for a line that the server is writing: it is one write of at most
+/// [`TAIL_LEN_MAX`] bytes.
 const WRITING: Duration = Duration::from_millis(50);
 
 /// Verifies a directory or segment files, and prints the report for people. Returns the exit code.

@@ -19,7 +19,7 @@
 
 use std::io;
 
-use crate::engine::limits::{FRAME_ENTRIES_BYTES, LINE_LEN_MAX, ROOM_TRIED_LEN, TAIL_LEN_MAX};
+use crate::engine::limits::{FRAME_ENTRIES_BYTES, LINE_LEN_MAX, MENDED_LEN, ROOM_TRIED_LEN, TAIL_LEN_MAX};
 use crate::engine::model::{Entry, EntrySeq, Stamp};
 
 use super::header::{self, HEADER_LEN, Host, Parent};
@@ -320,8 +320,7 @@ impl<S: Storage> Ledger<S> {
     /// succeed for pages that the kernel dropped after a failed sync. Returns whether that was
     /// possible.
     fn prove(&mut self) -> io::Result<bool> {
-        let written = recovery::write_again(&mut self.storage, &self.segment, TAIL_LEN_MAX);
-        match written.and_then(|()| self.storage.sync(&self.segment)) {
+        match recovery::write_again(&mut self.storage, &self.segment, TAIL_LEN_MAX, S::sync) {
             Ok(()) => Ok(true),
             Err(error) if cannot_write(&error) => Ok(false),
             Err(error) => Err(error),
@@ -499,7 +498,7 @@ impl<S: Storage> Ledger<S> {
     /// If they could not be written.
     pub(crate) fn try_room(&mut self) -> io::Result<()> {
         assert!(self.is_closed, "the buffer is the turn's");
-        try_room(&mut self.storage, &mut self.buffer)
+        try_room(&mut self.storage, &mut self.buffer[..MENDED_LEN])
     }
 
     /// Bytes of entries written since the ledger was opened.
@@ -530,7 +529,9 @@ impl<S: Storage> Ledger<S> {
     pub fn write_snapshot(&mut self, created: Stamp, state: &dyn State) -> io::Result<()> {
         assert!(!self.unsynced(), "a snapshot is never newer than the ledger");
         let title = snapshot::Title { ledger: self.naming.number, head: self.head };
-        let written = snapshot::write(&mut self.storage, &mut self.buffer, title, created, state);
+        // Not the whole buffer: its last pages take memory only if a flood fills them.
+        let piece = &mut self.buffer[..SNAPSHOT_PIECE_LEN];
+        let written = snapshot::write(&mut self.storage, piece, title, created, state);
         if written.is_err() {
             // The partial file may be what fills the disk. If it cannot be removed now, the next
             // snapshot removes it.
@@ -628,6 +629,9 @@ impl Naming {
     }
 }
 
+/// Bytes of a snapshot that are collected for one write.
+const SNAPSHOT_PIECE_LEN: usize = MENDED_LEN;
+
 /// The file of a header until it has its segment's name.
 const HEADER: &str = "header.tmp";
 
@@ -643,7 +647,7 @@ const TRIAL: &str = "room.tmp";
 pub fn room_below<S: Storage>(storage: &mut S, reserve_bytes: u64) -> io::Result<()> {
     // If the file system reports nothing, a later write finds out.
     if storage.free_bytes().is_ok_and(|free| free < reserve_bytes) {
-        try_room(storage, &mut vec![0; TAIL_LEN_MAX])?;
+        try_room(storage, &mut vec![0; MENDED_LEN])?;
     }
     Ok(())
 }
@@ -686,7 +690,7 @@ pub fn cannot_write(error: &io::Error) -> bool {
 }
 
 const _: () = assert!(TAIL_LEN_MAX >= LINE_LEN_MAX, "an entry fits a turn");
-const _: () = assert!(ROOM_TRIED_LEN.is_multiple_of(TAIL_LEN_MAX), "a trial is written in such pieces");
+const _: () = assert!(ROOM_TRIED_LEN.is_multiple_of(MENDED_LEN), "a trial is written in such pieces");
 
 /// Makes a segment that continues from `head`, durable with its name before any entry is written to
 /// it.

@@ -218,7 +218,7 @@ pub fn write(directory: &Path, plan: Plan) {
     let (mut ledger, _) = opened.unwrap_or_else(|error| panic!("{error}"));
     ledger.limit_segments(segment_bytes);
     while maker.seq < entries {
-        // One write of at most 64 KiB.
+        // Less than one write may have.
         for _ in 0..20 {
             for entry in maker.turn() {
                 ledger.append(&entry);

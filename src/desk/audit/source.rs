@@ -22,7 +22,8 @@ use crate::ledger::storage::Files;
 use crate::ledger::verify::{Fault, verify};
 use crate::ledger::{Head, HeldFiles, Refusal, State, archived, copies, kin, line, snapshot};
 
-/// How long to wait for a line that the server may be writing: one write of at most 64 KiB.
+/// How long to wait for a line that the server may be writing: one write of at most
+/// [`TAIL_LEN_MAX`] bytes.
 const WRITING: Duration = Duration::from_millis(50);
 
 /// A segment.

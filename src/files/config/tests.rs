@@ -40,6 +40,10 @@ fn a_file_without_options_gives_the_designs_defaults() {
     assert_eq!((settings.metrics.as_deref(), settings.timezone.as_deref()), (None, None));
     assert_eq!((settings.site.as_str(), settings.log.as_str()), ("site1", "info"));
     assert_eq!((settings.segment_bytes, settings.reserve_bytes), (1_048_576, 262_144));
+    assert!(
+        (crate::engine::limits::ROOM_TRIED_LEN as u64) < settings.reserve_bytes,
+        "a start may write below the reserve"
+    );
     let rules = &settings.rules;
     assert_eq!((rules.unknown_devices, rules.clock), (UnknownDevices::Serve, ClockTrust::Trust));
     assert_eq!((rules.day_start, rules.clock_tolerance_s), (TimeOfDay(0), 30));

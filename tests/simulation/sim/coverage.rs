@@ -292,6 +292,7 @@ pub const WANTED: &[&str] = &[
     "branch turn of many frames",
     "branch frame decided after the live requests",
     "branch tail cut",
+    "branch tail written again in pieces",
     "branch header set aside",
     "branch flip refused",
     "branch flip in the tail cut",

@@ -32,6 +32,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
 
+use posgate::engine::limits::TAIL_LEN_MAX;
 use posgate::ledger::{Files, Storage, segment};
 
 use super::coverage::Coverage;
@@ -574,6 +575,13 @@ impl Medium {
         let is_full = fits < len;
         len = fits;
         inode.write(start, &bytes[..len]);
+        let (unsynced, is_piece) = (inode.cache.len() - inode.solid, start + len < inode.cache.len());
+        if offset.is_some() && is_piece && strike.is_none() {
+            self.coverage.count("branch tail written again in pieces");
+        }
+        // What a start may cut and must write again is all that may be lost.
+        let is_ledger = offset.is_none() && segment::first_of(name).is_some();
+        assert!(!is_ledger || unsynced <= TAIL_LEN_MAX, "{name}: {unsynced} bytes are not synced");
         if is_full && strike.is_none() {
             self.coverage.count("fault disk full for a while");
             if len > 0 {
