@@ -6,6 +6,7 @@
 //! second (design.md, section 11).
 
 use core::cell::Cell;
+use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::engine::model::{Date, Mono, Now, Wall};
@@ -63,6 +64,13 @@ impl Clock {
         self.asked.set(Some((mono, answer)));
         answer
     }
+}
+
+/// Microseconds since the process first asked, for the trace alone ([`super::trace`]).
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads clocks")]
+pub(crate) fn microseconds() -> u64 {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(FIRST.get_or_init(Instant::now).elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Reads the wall clock alone. It may show any time, even one before 1970.

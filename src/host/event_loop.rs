@@ -20,6 +20,7 @@ use super::arrival::Arrivals;
 use super::control_socket::Control;
 use super::drops::Drops;
 use super::interfaces::Interfaces;
+use super::trace::Trace;
 use super::udp::{self, Likely, Mail, Renewal, Socket};
 use super::watch::{Places, SocketStats, Watch};
 use crate::desk::control::{self as operator, Deferred, Host};
@@ -33,7 +34,7 @@ use crate::host::clock::{self, Clock};
 use crate::host::logging;
 use crate::ledger::identity::Keeper;
 use crate::ledger::{Ledger, Storage};
-use crate::turn::Service;
+use crate::turn::{Service, Step};
 
 /// After commands that took longer than this in a turn, in milliseconds (a reload, a search on a
 /// small router), later ones wait [`LINES_REST`] times as long: terminals get most of the time,
@@ -114,6 +115,7 @@ pub struct Loop<'t, S: Storage> {
     ledger_dir: PathBuf,
     headings: Headings,
     watch: Watch,
+    trace: Trace,
 }
 
 /// Replies that could not be sent.
@@ -176,6 +178,7 @@ impl<'t, S: Storage> Loop<'t, S> {
             ledger_dir: PathBuf::new(),
             headings: (Vec::new(), ','),
             watch: Watch::new(Places::default()),
+            trace: Trace::default(),
         })
     }
 
@@ -254,6 +257,7 @@ impl<'t, S: Storage> Loop<'t, S> {
     ) -> io::Result<()> {
         loop {
             self.wait()?;
+            self.trace.begin(&mut self.service);
             let order = self.order();
             let is_reload = order == Some(SignalOrder::Reload);
             if is_reload || self.events.iter().any(|event| event.token() == INTERFACES) {
@@ -267,6 +271,7 @@ impl<'t, S: Storage> Loop<'t, S> {
             self.turn(&now)?;
             if is_reload {
                 let reloaded = reload(self.service.server_mut(), None);
+                self.service.laps().end(Step::Reload);
                 self.reload(&now, reloaded)?;
             }
             self.answer_deferred(&now, &mut reload)?;
@@ -274,6 +279,8 @@ impl<'t, S: Storage> Loop<'t, S> {
                 return self.stop(&now);
             }
             self.update_status(&now);
+            self.service.laps().end(Step::Status);
+            self.trace.end(&now, &mut self.service);
         }
     }
 
@@ -298,6 +305,7 @@ impl<'t, S: Storage> Loop<'t, S> {
             let answer = match deferred {
                 Deferred::Reload { accept } => {
                     let reloaded = reload(self.service.server_mut(), accept);
+                    self.service.laps().end(Step::Reload);
                     self.reload(now, reloaded)?
                 }
                 Deferred::Status => operator::status(&self.status(now)),
@@ -431,7 +439,9 @@ impl<'t, S: Storage> Loop<'t, S> {
         // The next turn begins with another socket: a flood on one must not delay the others.
         self.first = (self.first + 1) % self.sockets.len().max(1);
         self.service.serve_aside(now)?;
+        self.service.laps().end(Step::Hear);
         self.take_lines(now)?;
+        self.service.laps().end(Step::Orders);
         let Self { service, sockets, unsent, clock, drops, end_ms, .. } = self;
         drops.after_turn(now.mono, received, || socket_stats(sockets, unsent).kernel_dropped.unwrap_or(0));
         let begin = clock.mono();

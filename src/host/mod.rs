@@ -10,5 +10,6 @@ mod kernel;
 pub mod logging;
 mod lost;
 pub mod machine;
+mod trace;
 pub mod udp;
 pub mod watch;

@@ -11,6 +11,7 @@
 //! `host::event_loop` drives a service from sockets; the simulation drives one from a world of its
 //! own.
 
+mod laps;
 mod orders;
 
 use std::io;
@@ -23,6 +24,8 @@ use crate::engine::model::{Entry, EntrySeq, Mono, Now};
 use crate::engine::server::{Effects, Outgoing, Peer, Room, Server};
 use crate::ledger::identity::{Identity, Keeper};
 use crate::ledger::{self, Ledger, Refusal, State, Storage, snapshot};
+
+pub use laps::{Laps, Step};
 
 /// Entries on which no result rests are synced within this time (design.md, section 7).
 const SYNC_WITHIN_MS: u64 = 5000;
@@ -74,6 +77,7 @@ pub struct Service<'t, S: Storage> {
     kept: Option<Kept<'t>>,
     /// When the last frame came.
     heard: Mono,
+    laps: Laps,
 }
 
 /// The entries that the running turn handed to the ledger.
@@ -118,6 +122,7 @@ impl<'t, S: Storage> Service<'t, S> {
             is_snapshot_due: false,
             kept: None,
             heard: Mono(0),
+            laps: Laps::default(),
         }
     }
 
@@ -133,6 +138,12 @@ impl<'t, S: Storage> Service<'t, S> {
     #[cfg(test)]
     fn ledger_mut(&mut self) -> &mut S {
         self.ledger.storage_mut()
+    }
+
+    /// The times of the running turn's steps. The caller gives them a clock, begins each turn, and
+    /// ends the steps that it does itself.
+    pub fn laps(&mut self) -> &mut Laps {
+        &mut self.laps
     }
 
     /// The server.
@@ -331,22 +342,30 @@ impl<'t, S: Storage> Service<'t, S> {
     /// result rests on them, and sends those results.
     fn commit(&mut self, now: &Now, post: Post) -> io::Result<()> {
         send(&mut self.fx.acks, post);
+        self.laps.end(Step::Acks);
         // A turn's entries are in one segment.
         let is_new_segment = !self.turn.has_written && self.ledger.is_segment_full();
         if is_new_segment {
             self.ledger.rotate(now.stamp)?;
+            self.laps.end(Step::Rotation);
         }
         self.ledger.write()?;
+        self.laps.end(Step::Write);
         send(&mut self.fx.prompt, post);
+        self.laps.end(Step::Prompt);
         self.sync_turn(now, is_new_segment)?;
+        self.laps.end(Step::Sync);
         self.turn = Turn::default();
         send(&mut self.fx.committed, post);
+        self.laps.end(Step::Results);
         self.is_snapshot_due |= is_new_segment;
         self.keep(now, is_new_segment);
+        self.laps.end(Step::Identity);
         let is_time = is_new_segment && self.expected_snapshot() <= SNAPSHOT_AT_ONCE_BYTES || self.is_pause(now);
         if self.is_snapshot_due && is_time && !self.ledger.unsynced() {
             self.is_snapshot_due = false;
             self.write_snapshot(now);
+            self.laps.end(Step::Snapshot);
         }
         Ok(())
     }

@@ -22,3 +22,4 @@ mod reload;
 mod resend;
 mod room;
 mod status;
+mod trace;

@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::net::{SocketAddr, SocketAddrV4, ToSocketAddrs};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use lexopt::prelude::{Long, Short, Value, ValueExt};
@@ -24,7 +25,7 @@ posgate-sim: virtual card terminals and door boards, to try and test posgate wit
     posgate-sim [options] day                  a short canteen day on deploy/example
     posgate-sim [options] month [--days N] [--month YYYY-MM] [--dir DIR] [--posgate FILE]
                                                a month of a canteen, and its close compared to the fen
-    posgate-sim [options] crowd [--terminals N] [--rate R] [--seconds S] [--card C]…
+    posgate-sim [options] crowd [--terminals N] [--rate R] [--seconds S] [--card C]… [--sales] [--server-log FILE]
     posgate-sim [options] pay    --card C --amount A        103
     posgate-sim [options] pay    --card C --count           103 of 0.00: count mode
     posgate-sim [options] swipe  --card C                   102
@@ -49,6 +50,10 @@ options
     --resend-max N --door-ttl MS               the server's settings, if they are not 4 and 3000
     --trace                print every datagram (single frames always do)
 
+A crowd asks R times a second, whether the server keeps up or not: an answer's time counts from when its frame was due,
+also while every terminal was busy. Seven of ten asks are sales, two enquiries, one a meal; with --sales all are sales.
+At the end it names its worst moments, and with --server-log what the server did then: FILE is the log of a server on
+this machine, started with RUST_LOG=info,posgate::host::trace=debug (or with debug).
 On loopback machine M sends from 127.1.(M / 256).(M mod 256).
 Exit code: 0; 1 something was lost or the server broke a promise of the protocol; 64 usage; 74 input/output.
 What a crowd got no answer to while the server was away (killed, started again) is unknown: the ledger tells.
@@ -119,6 +124,8 @@ struct Fields {
     time: Option<String>,
     record: Option<String>,
     keys: Option<String>,
+    is_sales: bool,
+    server_log: Option<PathBuf>,
     terminals: Option<u16>,
     rate: Option<u32>,
     seconds: Option<u32>,
@@ -153,6 +160,7 @@ pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>, now: &str)
                 return Ok(options);
             }
             Long("count") => fields.is_count = true,
+            Long("sales") => fields.is_sales = true,
             Long("trace") => options.is_tracing = true,
             Long(name) => {
                 let name = name.to_owned();
@@ -218,6 +226,7 @@ fn field(fields: &mut Fields, name: &str, value: &str) -> Result<(), String> {
         "time" => fields.time = Some(value.to_owned()),
         "record" => fields.record = Some(value.to_owned()),
         "terminals" => fields.terminals = Some(number(name, value)?),
+        "server-log" => fields.server_log = Some(value.into()),
         "rate" => fields.rate = Some(number(name, value)?),
         "seconds" => fields.seconds = Some(number(name, value)?),
         "days" => fields.month.days = Some(days(value)?),
@@ -290,7 +299,8 @@ fn plan(fields: &Fields) -> Result<Plan, String> {
     }
     let example = cast::BUYERS.into_iter().map(cast::card);
     let cards = if fields.cards.is_empty() { example.collect() } else { fields.cards.clone() };
-    Ok(Plan { terminals, rate, seconds, cards })
+    let Fields { is_sales, ref server_log, .. } = *fields;
+    Ok(Plan { terminals, rate, seconds, cards, is_sales, server_log: server_log.clone() })
 }
 
 fn month_plan(plan: &month::Plan) -> Result<Command, String> {

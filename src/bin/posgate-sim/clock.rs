@@ -26,7 +26,10 @@ impl Clock {
 
     /// What this machine's wall clock shows, in its own time zone.
     pub fn local() -> Civil {
-        let unix = Self::since_epoch().as_secs().cast_signed();
+        Self::in_zone(Self::since_epoch().as_secs().cast_signed())
+    }
+
+    fn in_zone(unix: i64) -> Civil {
         let zone = tz::TimeZone::local().ok();
         let offset = zone.and_then(|zone| zone.find_local_time_type(unix).map(tz::LocalTimeType::ut_offset).ok());
         Civil(unix + i64::from(offset.unwrap_or(0)))
@@ -36,6 +39,17 @@ impl Clock {
     /// used.
     pub fn tenths() -> u64 {
         u64::try_from(Self::since_epoch().as_millis() / 100).unwrap_or(0)
+    }
+
+    /// Microseconds since 1970: the server's log dates its turns by the same clock.
+    pub fn unix_us() -> i64 {
+        i64::try_from(Self::since_epoch().as_micros()).unwrap_or(i64::MAX)
+    }
+
+    /// The local time of day of a moment in microseconds since 1970, with milliseconds.
+    pub fn time_of_day_at(unix_us: i64) -> String {
+        let second = Self::in_zone(unix_us.div_euclid(1_000_000)).to_string().split_off(11);
+        format!("{second}.{:03}", unix_us.rem_euclid(1_000_000) / 1000)
     }
 
     fn since_epoch() -> Duration {

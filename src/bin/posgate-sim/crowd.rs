@@ -1,17 +1,25 @@
-//! A crowd: many terminals at a given rate, for a given time; a line a second and the latencies at
-//! the end.
+//! A crowd: many terminals at a given rate, for a given time; a line a second, and at the end the
+//! latencies and the worst moments.
+//!
+//! The rate is an open loop: each ask is due at its share of the second, whether the server keeps
+//! up or not. If every terminal waits for an answer, an ask waits for a terminal, and its time
+//! counts from when it was due: otherwise a server that stands still for a second would spoil one
+//! answer per terminal, and not all that people waited for.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use posgate::engine::model::{CardNo, MachineNo, Money, Serial};
 
 use crate::args::Options;
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::day::Tally;
 use crate::device::{Ask, Device, Outcome};
 use crate::random::Random;
+use crate::trace::{Span, Trace};
 use crate::world::{Finished, World};
 
 /// The first machine number of the crowd: none that the example registers.
@@ -25,12 +33,16 @@ pub const TERMINALS_MAX: u16 = u16::MAX - FIRST_MACHINE;
 pub struct Plan {
     /// Terminals, at most [`TERMINALS_MAX`].
     pub terminals: u16,
-    /// Frames a second, of all together.
+    /// Asks a second, of all together.
     pub rate: u32,
     /// For so long.
     pub seconds: u32,
     /// Cards that buy.
     pub cards: Vec<CardNo>,
+    /// Whether all of them buy, and nobody asks for a balance or takes a meal.
+    pub is_sales: bool,
+    /// The server's log with a line per turn, if it runs on this machine.
+    pub server_log: Option<PathBuf>,
 }
 
 /// Latencies of one kind.
@@ -38,18 +50,76 @@ pub struct Plan {
 struct Latencies(Vec<Duration>);
 
 impl Latencies {
-    /// So long took half of them at most, nine in ten, ninety-nine in a hundred, and all.
-    fn percentiles(&mut self) -> [Ms; 4] {
+    /// So long took half of them at most, nine in ten, ninety-nine in a hundred, 999 in a thousand,
+    /// and all.
+    fn percentiles(&mut self) -> [Ms; 5] {
         self.0.sort_unstable();
-        [50, 90, 99, 100].map(|percent| {
-            let rank = (self.0.len() * percent).div_ceil(100).saturating_sub(1);
+        [500, 900, 990, 999, 1000].map(|permille| {
+            let rank = (self.0.len() * permille).div_ceil(1000).saturating_sub(1);
             Ms(self.0.get(rank).copied().unwrap_or_default())
         })
     }
 }
 
-/// Prints as milliseconds with two decimals.
+/// An answer that took long: one of the longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wait {
+    /// When its ask was due.
+    from: Moment,
+    /// When its answer came.
+    to: Moment,
+    /// How much later than due it was sent: because every terminal was busy, or because the
+    /// simulator did not run.
+    late: Duration,
+}
+
+impl Wait {
+    fn time(self) -> Duration {
+        self.to.saturating_sub(self.from)
+    }
+}
+
+/// The longest waits, in no order.
+#[derive(Debug, Default)]
+struct Longest(Vec<Wait>);
+
+impl Longest {
+    /// Waits that are remembered: of a server that stood still for a second there are hundreds.
+    const KEPT: usize = 1000;
+    /// Moments that are told.
+    const TOLD: usize = 5;
+
+    fn note(&mut self, wait: Wait) {
+        self.0.push(wait);
+        if self.0.len() > 2 * Self::KEPT {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        self.0.sort_unstable_by_key(|wait| std::cmp::Reverse(wait.time()));
+        self.0.truncate(Self::KEPT);
+    }
+
+    /// The worst moments, the worst first: the longest wait of each, and how many waits of the
+    /// longest were under way in its midst.
+    fn moments(mut self) -> Vec<(Wait, usize)> {
+        self.cut();
+        let mut moments: Vec<(Wait, usize)> = Vec::new();
+        for wait in self.0 {
+            let met = moments.iter_mut().find(|(worst, _)| wait.from <= worst.to && worst.from <= wait.to);
+            match met {
+                Some((_, count)) => *count += 1,
+                None => moments.push((wait, 1)),
+            }
+        }
+        moments.truncate(Self::TOLD);
+        moments
+    }
+}
+
+/// Prints as milliseconds with two decimals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Ms(Duration);
 
 impl fmt::Display for Ms {
@@ -63,32 +133,56 @@ impl fmt::Display for Ms {
 ///
 /// # Errors
 /// If a socket or the poll fails.
-pub fn run(mut world: World, options: &Options, random: Random, plan: &Plan) -> io::Result<(Tally, u32, u32)> {
-    let clock = (world.now(), Clock::local());
-    let first_seq = options.first_seq();
-    for index in 0..plan.terminals {
-        let machine = FIRST_MACHINE + index;
-        let serial = Serial::try_from(format!("20000{machine:05}").as_str()).ok();
-        world.add(Device::new(MachineNo::from_value(machine), serial, first_seq, clock, options.habits.clone()))?;
-    }
-    let mut crowd = Crowd {
-        world,
-        random,
-        plan,
-        tally: Tally::default(),
-        heard: Latencies::default(),
-        decided: Latencies::default(),
-        next: 0,
-    };
+pub fn run(world: World, options: &Options, random: Random, plan: &Plan) -> io::Result<(Tally, u32, u32)> {
+    let mut crowd = Crowd::of(world, options, random, plan)?;
+    // Both clocks at one moment: the server's log has the wall's.
+    let unix_us = |moment: Moment| i64::try_from(moment.as_micros()).unwrap_or(i64::MAX);
+    let epoch_us = Clock::unix_us() - unix_us(crowd.world.now());
     crowd.run()?;
-    let heard = crowd.heard.percentiles();
-    let decided = crowd.decided.percentiles();
-    println!("latency in ms      p50      p90      p99      max");
-    for (name, [p50, p90, p99, max]) in [("001", heard), ("result", decided)] {
-        println!("{name:<13} {p50:>8} {p90:>8} {p99:>8} {max:>8}");
+    let waits = [("001", &mut crowd.heard), ("result", &mut crowd.decided), ("sent late", &mut crowd.late)];
+    println!("latency in ms      p50      p90      p99    p99.9      max");
+    for (name, latencies) in waits {
+        let [p50, p90, p99, p999, max] = latencies.percentiles();
+        println!("{name:<13} {p50:>8} {p90:>8} {p99:>8} {p999:>8} {max:>8}");
     }
+    let moments = std::mem::take(&mut crowd.longest).moments();
+    print_moments(&moments, plan, |moment| epoch_us + unix_us(moment), crowd.world.now());
     println!("datagrams sent {}", crowd.world.sent());
     Ok((crowd.tally, crowd.world.confirmed(), crowd.world.broken()))
+}
+
+/// Tells the worst moments, and what the server did then if its log is known.
+fn print_moments(moments: &[(Wait, usize)], plan: &Plan, unix_us: impl Fn(Moment) -> i64, end: Moment) {
+    if moments.is_empty() {
+        return;
+    }
+    let span = |from, to| Span { from_us: unix_us(from), to_us: unix_us(to) };
+    let trace = plan.server_log.as_deref().map(|path| (path, Trace::read(path, span(Moment::ZERO, end))));
+    println!("worst moments, in ms: due, answered after, sent late, long waits then");
+    for (wait, count) in moments {
+        let Wait { from, to, late } = *wait;
+        let time = Clock::time_of_day_at(unix_us(from));
+        let doing = match &trace {
+            Some((_, Ok(trace))) if !trace.is_empty() => format!("  server: {}", trace.during(span(from, to))),
+            Some(_) | None => String::new(),
+        };
+        println!("{time} {:>8} {:>8} {count:>5}{doing}", Ms(wait.time()), Ms(late));
+    }
+    match trace {
+        Some((path, Err(error))) => println!("--server-log {}: {error}", path.display()),
+        Some((path, Ok(trace))) if trace.is_empty() => println!(
+            "--server-log {}: no `turn at=` of this time in it: start the server with RUST_LOG=info,posgate::host::trace=debug",
+            path.display()
+        ),
+        Some((_, Ok(_))) | None => (),
+    }
+}
+
+/// The ask that a terminal sent last.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sent {
+    due_at: Moment,
+    at: Moment,
 }
 
 struct Crowd<'a> {
@@ -98,51 +192,98 @@ struct Crowd<'a> {
     tally: Tally,
     heard: Latencies,
     decided: Latencies,
+    /// How much later than due asks were sent.
+    late: Latencies,
+    longest: Longest,
+    /// When the asks were due that wait for a terminal.
+    due: VecDeque<Moment>,
+    /// By terminal.
+    sent: Vec<Sent>,
     /// Whose turn it is.
     next: usize,
 }
 
-impl Crowd<'_> {
+impl<'a> Crowd<'a> {
+    /// The terminals of a plan, all idle.
+    fn of(mut world: World, options: &Options, random: Random, plan: &'a Plan) -> io::Result<Self> {
+        let clock = (world.now(), Clock::local());
+        let first_seq = options.first_seq();
+        for index in 0..plan.terminals {
+            let machine = FIRST_MACHINE + index;
+            let serial = Serial::try_from(format!("20000{machine:05}").as_str()).ok();
+            world.add(Device::new(MachineNo::from_value(machine), serial, first_seq, clock, options.habits.clone()))?;
+        }
+        Ok(Self {
+            world,
+            random,
+            plan,
+            tally: Tally::default(),
+            heard: Latencies::default(),
+            decided: Latencies::default(),
+            late: Latencies::default(),
+            longest: Longest::default(),
+            due: VecDeque::new(),
+            sent: vec![Sent::default(); usize::from(plan.terminals)],
+            next: 0,
+        })
+    }
+
     fn run(&mut self) -> io::Result<()> {
         let start = self.world.now();
         let end = start + Duration::from_secs(u64::from(self.plan.seconds));
-        let (mut asks, mut skipped) = (0_u32, 0_u32);
-        let mut second = 0;
+        let (mut asks, mut second) = (0_u64, 0);
         loop {
             let now = self.world.now();
             if now >= start + Duration::from_secs(second + 1) {
                 second += 1;
-                self.progress(second, skipped);
+                self.progress(second);
             }
             if now >= end {
                 break;
             }
-            // The next one is due at its share of the second.
-            let due_at = start + Duration::from_secs(1) * asks / self.plan.rate;
-            if now < due_at {
-                self.step(due_at)?;
-                continue;
+            // Each is due at its share of the second.
+            let nanos = |asks: u64| Duration::from_nanos(asks * 1_000_000_000 / u64::from(self.plan.rate));
+            while start + nanos(asks) <= now {
+                self.due.push_back(start + nanos(asks));
+                asks += 1;
             }
-            asks += 1;
-            match self.idle_terminal() {
-                Some(station) => {
-                    let ask = self.draw();
-                    self.tally.asked += 1;
-                    self.world.start(station, ask)?;
-                }
-                // Everybody is waiting: the crowd wants more than its terminals can do.
-                None => skipped += 1,
-            }
-            if asks.is_multiple_of(64) {
-                // Even where everything is due at once, answers are heard in between.
-                self.step(now)?;
-            }
+            let next_at = start + nanos(asks);
+            self.send_due()?;
+            self.step(next_at)?;
         }
+        self.give_up(end);
         while (0..usize::from(self.plan.terminals)).any(|station| !self.world.device(station).is_idle()) {
             let until = self.world.now() + Duration::from_millis(100);
             self.step(until)?;
         }
         self.step(self.world.now())
+    }
+
+    /// Sends what is due, as long as a terminal is idle.
+    fn send_due(&mut self) -> io::Result<()> {
+        // Even if everything is due at once, answers are heard in between.
+        for _ in 0..64 {
+            let Some(due_at) = self.due.front().copied() else { break };
+            let Some(station) = self.idle_terminal() else { break };
+            self.due.pop_front();
+            let ask = self.draw();
+            self.tally.asked += 1;
+            let at = self.world.now();
+            self.sent[station] = Sent { due_at, at };
+            self.late.0.push(at.saturating_sub(due_at));
+            self.world.start(station, ask)?;
+        }
+        Ok(())
+    }
+
+    /// The time is over: what still waits for a terminal is not sent. It waited as long as it did.
+    fn give_up(&mut self, end: Moment) {
+        for due_at in std::mem::take(&mut self.due) {
+            let waited = end.saturating_sub(due_at);
+            self.late.0.push(waited);
+            self.decided.0.push(waited);
+            self.longest.note(Wait { from: due_at, to: due_at + waited, late: waited });
+        }
     }
 
     fn step(&mut self, until: Duration) -> io::Result<()> {
@@ -159,21 +300,25 @@ impl Crowd<'_> {
         } else {
             self.tally.count(&ended.outcome);
         }
-        self.heard.0.extend(ended.heard_after);
+        let Sent { due_at, at } = self.sent[ended.station];
+        let late = at.saturating_sub(due_at);
+        self.heard.0.extend(ended.heard_after.map(|after| late + after));
         if !matches!(ended.outcome, Outcome::NoResult | Outcome::Unheard) {
-            self.decided.0.push(ended.after);
+            let waited = late + ended.after;
+            self.decided.0.push(waited);
+            self.longest.note(Wait { from: due_at, to: due_at + waited, late });
         }
     }
 
-    fn progress(&mut self, second: u64, skipped: u32) {
+    fn progress(&mut self, second: u64) {
         let [heard, ..] = self.heard.percentiles();
-        let [p50, _, p99, _] = self.decided.percentiles();
+        let [p50, _, p99, ..] = self.decided.percentiles();
         let Tally { asked, lost, unknown, .. } = self.tally;
         let answered = asked - lost - unknown - self.in_flight();
-        let skipped =
-            if skipped > 0 { format!(" · {skipped} not asked: every terminal was busy") } else { String::new() };
+        let waiting = self.due.len();
+        let waiting = if waiting > 0 { format!(" · {waiting} due: every terminal is busy") } else { String::new() };
         println!(
-            "second {second}: asked {asked} · answered {answered} · lost {lost} · 001 p50 {heard} ms · result p50 {p50} p99 {p99} ms{skipped}"
+            "second {second}: asked {asked} · answered {answered} · lost {lost} · 001 p50 {heard} ms · result p50 {p50} p99 {p99} ms{waiting}"
         );
     }
 
@@ -198,7 +343,8 @@ impl Crowd<'_> {
     fn draw(&mut self) -> Ask {
         let which = usize::try_from(self.random.below(self.plan.cards.len() as u64)).unwrap_or(0);
         let card = self.plan.cards[which];
-        match self.random.below(10) {
+        let which = if self.plan.is_sales { 9 } else { self.random.below(10) };
+        match which {
             0 => Ask::Meal { card },
             1 | 2 => Ask::Inquiry { card },
             _ => {
@@ -268,12 +414,56 @@ mod tests {
         });
     }
 
+    /// The terminal waits 600 ms for a result that never comes, and ten asks a second are due.
+    #[test]
+    fn what_is_due_while_every_terminal_waits_counts_from_when_it_was_due() {
+        let fake = Fake::start(Sin::SwallowsOneResult);
+        let words = "--patience 600 crowd --terminals 1 --rate 20 --seconds 2 --sales";
+        let options = crate::args::parse(words.split(' ').map(Into::into), "2026-11-22 12:00:00").expect("words");
+        let crate::args::Command::Crowd(plan) = &options.command else { panic!("a crowd") };
+        let terms = Terms { resend_max: 4, door_ttl: Duration::from_secs(3), is_ordered: false };
+        let world = World::new(fake.address, Weather::default(), terms, Random::new(1)).expect("a poll");
+        let mut crowd = Crowd::of(world, &options, Random::new(2), plan).expect("sockets");
+        crowd.run().expect("sockets work");
+        assert_eq!((crowd.tally.asked, crowd.tally.lost), (40, 1), "nothing that was due is left out");
+        let [p50, .., max] = crowd.decided.percentiles();
+        assert!(max.0 >= Duration::from_millis(400), "{max}: the one behind it waited nearly as long");
+        assert!(crowd.late.percentiles()[4].0 >= Duration::from_millis(400) && p50 < max, "{p50}");
+        let moments = crowd.longest.moments();
+        let (worst, count) = moments[0];
+        assert!(count > 5 && worst.late >= Duration::from_millis(400), "{moments:?}");
+    }
+
+    #[test]
+    fn waits_that_meet_are_one_moment() {
+        let wait = |from: u64, to: u64| {
+            let (from, to) = (Duration::from_millis(from), Duration::from_millis(to));
+            Wait { from, to, late: Duration::ZERO }
+        };
+        let mut longest = Longest::default();
+        for at in 0..5000 {
+            longest.note(wait(10_000 + 10 * at, 10_001 + 10 * at));
+        }
+        for one in [wait(100, 190), wait(120, 192), wait(191, 199), wait(500, 560), wait(1000, 1050)] {
+            longest.note(one);
+        }
+        let moments = longest.moments();
+        assert_eq!(moments.len(), Longest::TOLD);
+        // The third met the second, and not the worst of them.
+        let told = moments[..3].iter().map(|(worst, count)| (*worst, *count)).collect::<Vec<_>>();
+        assert_eq!(told, [(wait(100, 190), 2), (wait(500, 560), 1), (wait(1000, 1050), 1)]);
+        assert_eq!(moments[3], (wait(191, 199), 1));
+    }
+
     #[test]
     fn percentiles_are_of_the_nearest_rank() {
         let mut latencies = Latencies((1..=200).rev().map(Duration::from_millis).collect());
-        assert_eq!(latencies.percentiles().map(|ms| ms.to_string()), ["100.00", "180.00", "198.00", "200.00"]);
-        assert_eq!(Latencies::default().percentiles().map(|ms| ms.to_string()), ["0.00"; 4]);
+        assert_eq!(
+            latencies.percentiles().map(|ms| ms.to_string()),
+            ["100.00", "180.00", "198.00", "200.00", "200.00"]
+        );
+        assert_eq!(Latencies::default().percentiles().map(|ms| ms.to_string()), ["0.00"; 5]);
         let mut one = Latencies(vec![Duration::from_micros(7_059)]);
-        assert_eq!(one.percentiles().map(|ms| ms.to_string()), ["7.05"; 4]);
+        assert_eq!(one.percentiles().map(|ms| ms.to_string()), ["7.05"; 5]);
     }
 }

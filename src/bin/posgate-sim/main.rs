@@ -18,6 +18,7 @@ mod fake;
 mod judge;
 mod month;
 mod random;
+mod trace;
 mod world;
 
 use std::io;
