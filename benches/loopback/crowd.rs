@@ -1,10 +1,12 @@
 //! Many terminals in one thread: each sells as fast as it is answered.
 
+use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};
 use std::net::UdpSocket;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg, setsockopt, sockopt};
 
 use super::servers::{Kind, Running, Used};
@@ -48,7 +50,9 @@ pub struct Tally {
     seconds: f64,
     used: Used,
     /// In microseconds, sorted.
-    latencies: Vec<u32>,
+    pub latencies: Vec<u32>,
+    /// At a given rate: how much later than due each was sent, in microseconds, sorted.
+    pub late: Vec<u32>,
 }
 
 impl Tally {
@@ -58,8 +62,7 @@ impl Tally {
 
     /// The time within which this part of the sales was answered.
     pub fn latency_us(&self, part: f64) -> f64 {
-        let place = (self.latencies.len() as f64 * part) as usize;
-        self.latencies.get(place).copied().unwrap_or_default().into()
+        part_of(&self.latencies, part)
     }
 
     /// CPU time of the server a sale.
@@ -71,9 +74,9 @@ impl Tally {
         self.used.system_s * 1e6 / self.sales as f64
     }
 
-    /// Sales a write; of the echo, which writes nothing, none.
+    /// Sales a sync; of the echo, which writes nothing, none.
     pub fn sales_a_turn(&self) -> f64 {
-        if self.used.writes == 0 { 0.0 } else { self.sales as f64 / self.used.writes as f64 }
+        if self.used.syncs == 0 { 0.0 } else { self.sales as f64 / self.used.syncs as f64 }
     }
 }
 
@@ -129,7 +132,7 @@ impl Crowd {
                 if counted.is_some() {
                     let waited = now - self.terminals[machine].asked;
                     tally.sales += 1;
-                    tally.latencies.push(u32::try_from(waited.as_micros()).unwrap_or(u32::MAX));
+                    tally.latencies.push(micros(waited));
                 }
                 self.ask(machine, now, &mut line);
             }
@@ -151,6 +154,67 @@ impl Crowd {
             line.flush();
         }
         tally.latencies.sort_unstable();
+        tally
+    }
+
+    /// Lets terminals sell at this rate for so long, whether the server keeps up or not: a sale's
+    /// time counts from when it was due, also if every terminal waited then or this program did not
+    /// run. What is due while it is warm is counted.
+    pub fn sell_at(&mut self, server: &Running, terminals: u16, rate: f64, seconds: f64) -> Tally {
+        let mut line = Line::to(server.port);
+        let begin = Instant::now();
+        let (warm, end) =
+            (begin + Duration::from_secs_f64(WARM_UP_S), begin + Duration::from_secs_f64(WARM_UP_S + seconds));
+        let due_at = |number: u32| begin + Duration::from_secs_f64(f64::from(number) / rate);
+        let mut tally = Tally { seconds, ..Tally::default() };
+        let mut idle: VecDeque<usize> = (1..=usize::from(terminals)).collect();
+        let (mut due, mut number) = (VecDeque::new(), 0);
+        let mut asked_again_at = begin + PATIENCE;
+        loop {
+            let now = Instant::now();
+            if now >= end && due.is_empty() && idle.len() == usize::from(terminals) {
+                break;
+            }
+            while due_at(number) <= now.min(end) {
+                due.push_back(due_at(number));
+                number += 1;
+            }
+            while let (Some(at), Some(machine)) = (due.front().copied(), idle.front().copied()) {
+                (_, _) = (due.pop_front(), idle.pop_front());
+                self.ask(machine, at, &mut line);
+                if at >= warm {
+                    tally.late.push(micros(now - at));
+                }
+            }
+            if now >= asked_again_at {
+                asked_again_at = now + PATIENCE;
+                for terminal in
+                    self.terminals.iter().filter(|terminal| terminal.waits && now - terminal.asked > PATIENCE)
+                {
+                    tally.again += 1;
+                    line.say(&terminal.charge);
+                }
+            }
+            line.flush();
+            let until = if now < end { due_at(number) } else { now + PATIENCE };
+            if !line.wait(until.saturating_duration_since(Instant::now())) {
+                continue;
+            }
+            let heard = line.hear();
+            let now = Instant::now();
+            for place in 0..heard {
+                let Some(machine) = self.confirm(server.kind, &mut line, place) else { continue };
+                let asked = self.terminals[machine].asked;
+                if asked >= warm {
+                    tally.sales += 1;
+                    tally.latencies.push(micros(now - asked));
+                }
+                idle.push_back(machine);
+            }
+            line.flush();
+        }
+        tally.latencies.sort_unstable();
+        tally.late.sort_unstable();
         tally
     }
 
@@ -192,9 +256,19 @@ impl Used {
         Self {
             cpu_s: self.cpu_s - before.cpu_s,
             system_s: self.system_s - before.system_s,
-            writes: self.writes - before.writes,
+            syncs: self.syncs - before.syncs,
         }
     }
+}
+
+/// The figure that this part of sorted ones does not exceed.
+pub fn part_of(sorted: &[u32], part: f64) -> f64 {
+    let place = (sorted.len() as f64 * part) as usize;
+    sorted.get(place.min(sorted.len().saturating_sub(1))).copied().unwrap_or_default().into()
+}
+
+fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
 }
 
 fn digits(place: &mut [u8], value: u32) {
@@ -233,6 +307,12 @@ impl Line {
             frames: vec![[0; CHARGE.len()]; BATCH],
             frame_lens: Vec::with_capacity(BATCH),
         }
+    }
+
+    /// Waits for replies, for so long at most; returns whether there are any.
+    fn wait(&self, time: Duration) -> bool {
+        let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        ppoll(&mut fds, Some(time.into()), None).is_ok_and(|ready| ready > 0)
     }
 
     /// Waits for replies; gives their number, 0 after [`PATIENCE`].

@@ -20,6 +20,7 @@
 #![allow(missing_docs, clippy::disallowed_methods, reason = "a benchmark reads clocks")]
 #![allow(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "figures for people")]
 
+#[allow(dead_code, reason = "the open loop is tail's")]
 mod crowd;
 mod rivals;
 mod servers;
@@ -42,6 +43,9 @@ struct Options {
     /// which of its addresses was meant.
     listen: String,
     posgate: std::path::PathBuf,
+    /// One segment: at a hundred thousand sales a second a segment of the shipped size would last a
+    /// tenth of a second, where a canteen's lasts two days.
+    segment_bytes: u32,
 }
 
 const USAGE: &str = "usage: cargo bench --bench loopback -- [--terminals N,N…] [--rounds N] [--seconds S] [--cards N] [--dir DIR] \
@@ -57,6 +61,7 @@ impl Options {
             dir: env!("CARGO_TARGET_TMPDIR").into(),
             listen: "127.0.0.1".to_owned(),
             posgate: env!("CARGO_BIN_EXE_posgate").into(),
+            segment_bytes: 1 << 30,
         };
         let mut arguments = arguments.filter(|argument| argument != "--bench");
         while let Some(argument) = arguments.next() {

@@ -1,7 +1,8 @@
 //! The three servers as processes, and what /proc says of them.
 
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -32,8 +33,9 @@ impl Kind {
 pub struct Running {
     pub kind: Kind,
     pub port: u16,
+    /// Where its files are.
+    pub dir: PathBuf,
     child: Child,
-    dir: PathBuf,
 }
 
 /// What a process has used so far.
@@ -43,8 +45,8 @@ pub struct Used {
     pub cpu_s: f64,
     /// As many of them in the kernel, by the kernel's ticks.
     pub system_s: f64,
-    /// Syncs of files, as far as writes tell: calls of `write` and its like.
-    pub writes: u64,
+    /// Syncs of the file of sales: posgate says them itself, a floor writes once for each.
+    pub syncs: u64,
 }
 
 impl Running {
@@ -71,7 +73,12 @@ impl Running {
         };
         // What it says from now on nobody needs.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { kind, port, child, dir }
+        Self { kind, port, dir, child }
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().try_into().expect("a process")), signal).expect("it lives");
     }
 
     pub fn used(&self) -> Used {
@@ -85,12 +92,23 @@ impl Running {
             |place: usize| after_name.split(' ').nth(place).and_then(|word| word.parse::<f64>().ok()).expect("ticks");
         let io = read("io");
         let writes = io.lines().find_map(|line| line.strip_prefix("syscw: ")).and_then(|word| word.parse().ok());
-        Used { cpu_s: on_cpu / 1e9, system_s: ticks(12) / 100.0, writes: writes.unwrap_or(0) }
+        let syncs = if self.kind == Kind::Posgate { self.syncs() } else { writes.unwrap_or(0) };
+        Used { cpu_s: on_cpu / 1e9, system_s: ticks(12) / 100.0, syncs }
+    }
+
+    /// Posgate's syncs of its ledger. Its writes tell nothing: those of the status file are more.
+    fn syncs(&self) -> u64 {
+        let mut socket = UnixStream::connect(self.dir.join("ctl.sock")).expect("the control socket");
+        socket.write_all(b"{\"cmd\":\"status\"}\n").expect("sent");
+        let mut answer = String::new();
+        BufReader::new(socket).read_line(&mut answer).expect("an answer");
+        let digits = answer.split_once("\"syncs\":").and_then(|(_, rest)| rest.split([',', '}']).next());
+        digits.and_then(|digits| digits.parse().ok()).expect("the status counts syncs")
     }
 
     /// Ends it in order, verifies its ledger, and counts the sales there.
     pub fn stop_and_count(mut self, program: &Path) -> u64 {
-        kill(Pid::from_raw(self.child.id().try_into().expect("a process")), Signal::SIGTERM).expect("it lives");
+        self.signal(Signal::SIGTERM);
         assert!(self.child.wait().expect("it ends").success(), "it ends in order");
         let ledger = self.dir.join("ledger");
         let verified = Command::new(program).args(["ledger", "verify"]).arg(&ledger).stdout(Stdio::null()).status();
@@ -114,21 +132,26 @@ impl Drop for Running {
     }
 }
 
-fn posgate(options: &Options, dir: &Path) -> Command {
-    // One segment: at a hundred thousand sales a second a segment of the shipped size would last a
-    // tenth of a second, where a canteen's lasts two days.
-    let config = format!(
-        "config server 'main'\n\tlist listen '{}:0'\n\toption cards 'cards.csv'\n\toption ledger_dir 'ledger'\n\toption control 'ctl.sock'\n\
-         \toption status 'status.json'\n\toption timezone 'CST-8'\n\toption rate_source '0'\n\toption segment_bytes '1073741824'\n",
-        options.listen
-    );
-    std::fs::write(dir.join("posgate"), config).expect("a file");
+/// Writes the card table, all cards of one name, whole or not at all.
+pub fn write_cards(count: u32, dir: &Path, name: &str) {
     let mut cards = "card,name,balance\n".to_owned();
-    for number in 0..options.cards {
-        writeln!(cards, "{},张三,9000000.00", 8_888_000_000_u64 + u64::from(number))
+    for number in 0..count {
+        writeln!(cards, "{},{name},9000000.00", 8_888_000_000_u64 + u64::from(number))
             .expect("a String takes everything");
     }
-    std::fs::write(dir.join("cards.csv"), cards).expect("a file");
+    let temporary = dir.join("cards.tmp");
+    std::fs::write(&temporary, cards).expect("a file");
+    std::fs::rename(temporary, dir.join("cards.csv")).expect("renamed");
+}
+
+fn posgate(options: &Options, dir: &Path) -> Command {
+    let config = format!(
+        "config server 'main'\n\tlist listen '{}:0'\n\toption cards 'cards.csv'\n\toption ledger_dir 'ledger'\n\toption control 'ctl.sock'\n\
+         \toption status 'status.json'\n\toption timezone 'CST-8'\n\toption rate_source '0'\n\toption segment_bytes '{}'\n",
+        options.listen, options.segment_bytes
+    );
+    std::fs::write(dir.join("posgate"), config).expect("a file");
+    write_cards(options.cards, dir, "张三");
     let mut command = Command::new(&options.posgate);
     command.arg("serve").arg("--config").arg(dir.join("posgate")).env_remove("RUST_LOG").env_remove("TZ");
     command
