@@ -168,7 +168,7 @@ def snapshot():
         for column in range(1, 6):
             seed("snapshot", f"column-{line}-{column}", f"c{line},{column},9\n=")
     lines = [
-        "clock\t1795320000000:28800\t\\N\t\\N",
+        "clock\t1795320000000:28800\t\\N\t\\N\tok",
         "period\tlunch",
         "account\tT9\t-1.50\t2\t1",
         "card\t8888888801\tT9\tlost\t2026-11-22:1.50:0:0=1",

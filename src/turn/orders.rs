@@ -97,7 +97,7 @@ impl<S: Storage> Service<'_, S> {
     }
 
     /// Begins a branch of the ledger. Returns the branch's first entry, its number, and where it
-    /// branches off. What this turn wrote before belongs to the parent.
+    /// branches off. What this turn wrote before belongs to the parent, also that the clock stepped.
     ///
     /// # Errors
     /// If the ledger cannot be written.
@@ -108,6 +108,8 @@ impl<S: Storage> Service<'_, S> {
         note: &Note,
     ) -> io::Result<Result<(EntrySeq, u64, Parent), Refused>> {
         self.look_for_room(now)?;
+        self.server.watch_clock(now, self.fx);
+        self.collect()?;
         if self.server.room() == Room::Nothing || self.ledger.is_closed() {
             return Ok(Err(Refused::Full));
         }

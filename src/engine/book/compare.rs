@@ -15,6 +15,7 @@ impl Book {
     pub fn difference(&self, other: &Self) -> Option<String> {
         differ("head", &self.head, &other.head)
             .or_else(|| differ("newest", &self.newest, &other.newest))
+            .or_else(|| differ("newest_clock", &self.newest_clock, &other.newest_clock))
             .or_else(|| differ("newest_ok", &self.newest_ok, &other.newest_ok))
             .or_else(|| differ("clock_floor", &self.clock_floor, &other.clock_floor))
             .or_else(|| differ("rolled_back", &self.rolled_back, &other.rolled_back))

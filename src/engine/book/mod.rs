@@ -401,6 +401,8 @@ impl fmt::Display for Mismatch {
 pub struct Book {
     head: EntrySeq,
     newest: Option<Stamp>,
+    /// Whether the newest entry's clock was believed.
+    newest_clock: ClockState,
     newest_ok: Option<Stamp>,
     clock_floor: Option<Stamp>,
     /// The entries that an older copy lacks, and the `start` that found it, until a person has
@@ -431,6 +433,7 @@ impl Book {
         Self {
             head: EntrySeq(0),
             newest: None,
+            newest_clock: ClockState::Ok,
             newest_ok: None,
             clock_floor: None,
             rolled_back: None,
@@ -488,6 +491,7 @@ impl Book {
     fn forget_entries(&mut self) {
         self.head = EntrySeq(0);
         self.newest = None;
+        self.newest_clock = ClockState::Ok;
         self.newest_ok = None;
         self.clock_floor = None;
         self.rolled_back = None;
@@ -536,14 +540,15 @@ impl Book {
 
     fn apply_clock(&mut self, entry: &Entry) {
         // The clock was set, or is believed again: later days that were counted never were.
-        let was_believed = self.newest == self.newest_ok;
-        if entry.clock == ClockState::Ok && (entry.kind == Kind::Clock || !was_believed) {
+        let is_believed_again = entry.clock == ClockState::Ok && self.newest_clock == ClockState::Unset;
+        if is_believed_again || (entry.clock == ClockState::Ok && entry.kind == Kind::Clock) {
             let today = entry.time.civil().date();
             for card in &mut self.cards {
                 card.days.forget_after(today);
             }
         }
         self.newest = Some(entry.time);
+        self.newest_clock = entry.clock;
         if entry.kind == Kind::Clock {
             self.clock_floor = None;
         }

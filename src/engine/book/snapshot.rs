@@ -3,7 +3,7 @@
 //! here does IO.
 //!
 //! ```text
-//! clock   newest  newest_ok  floor                                   each as milliseconds:offset
+//! clock   newest  newest_ok  floor  clock                            times as milliseconds:offset; whether the newest was believed
 //! rolled  first last seq                                             entries that an older copy lacks, until acknowledged
 //! period  name                                                       in order of appearance
 //! account account balance+subsidy/uses opened cleared                accounts that an entry changed
@@ -82,6 +82,7 @@ impl Book {
             for stamp in [self.newest, self.newest_ok, self.clock_floor] {
                 column_or_none(line, stamp.map(StampText));
             }
+            column(line, self.newest_clock.word());
         })?;
         if let Some((gone, seq)) = self.rolled_back {
             out("rolled", &mut |line| {
@@ -247,6 +248,7 @@ impl Book {
         self.newest = fields.or_none(Columns::stamp)?;
         self.newest_ok = fields.or_none(Columns::stamp)?;
         self.clock_floor = fields.or_none(Columns::stamp)?;
+        self.newest_clock = fields.clock()?;
         Some(())
     }
 
@@ -692,7 +694,9 @@ pub(crate) mod tests {
     use super::super::accounts::REISSUED;
     use super::*;
     use crate::engine::model::order::Holder;
-    use crate::engine::model::{Act, Detail, DeviceTime, Entry, FrameSeq, Key, MachineNo, Mark, Order, Subject, Way};
+    use crate::engine::model::{
+        Act, Date, Detail, DeviceTime, Entry, FrameSeq, Key, MachineNo, Mark, Order, Subject, Way,
+    };
 
     /// Static, because books are too large for a test's stack.
     static RAN: Mutex<Book> = Mutex::new(Book::new());
@@ -1025,6 +1029,37 @@ pub(crate) mod tests {
         let noon = Civil::parse(b"2026-11-22 12:00:00").unwrap();
         let (machine, card) = (MachineNo::from_value(1), CardNo::from_value(1));
         book.sale_at(machine, None, card, Money::from_fen(550).unwrap(), noon).is_some()
+    }
+
+    /// The unbelieved entry has the time of the believed one before it.
+    #[test]
+    fn days_ahead_are_forgotten_after_an_unset_entry_at_the_very_time_of_an_ok_one() {
+        let (mut ran, mut restored) = (cleared(&RAN), cleared(&RESTORED));
+        let at = |text: &str| Stamp::parse(text).unwrap();
+        let card = CardNo::from_value(1);
+        let entry = |kind: Kind, time: &str, clock: ClockState| Entry::new(kind, at(time), clock);
+        let apply = |book: &mut Book, entry: Entry| {
+            book.apply(&Entry { seq: book.head().next(), ..entry }, None).unwrap();
+        };
+        let mut sale = entry(Kind::Charge, "2026-03-02T21:00:00.000+08:00", ClockState::Ok);
+        (sale.machine, sale.card) = (Some(MachineNo::from_value(1)), Some(card));
+        let account = AccountId::try_from("A1").unwrap();
+        let effect = Figures { balance: Balance::from_fen(-550), ..Figures::ZERO };
+        sale.enter_account(account, Figures::ZERO, effect);
+        sale.detail = Detail::default().with("day", "2026-03-02");
+        apply(&mut ran, sale);
+        apply(&mut ran, entry(Kind::Start, "2020-03-03T21:00:00.000+08:00", ClockState::Ok));
+        apply(&mut ran, entry(Kind::Clock, "2020-03-03T21:00:00.000+08:00", ClockState::Unset));
+        let day = Date::parse(b"2026-03-02").unwrap();
+        assert_eq!(ran.history_of(1).spent(day), 550);
+        for line in lines(&ran) {
+            restored.restore_line(&line).unwrap();
+        }
+        restored.resume(ran.head());
+        for book in [&mut *ran, &mut *restored] {
+            apply(book, entry(Kind::Start, "2020-03-03T21:00:01.000+08:00", ClockState::Ok));
+            assert_eq!(book.history_of(1).spent(day), 0, "the clock is believed again, on an earlier day");
+        }
     }
 
     #[test]

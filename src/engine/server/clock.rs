@@ -384,7 +384,7 @@ impl Device {
 
 impl Server<'_> {
     /// Checks the clocks; it comes before everything else that uses `now`.
-    pub(super) fn watch_clock(&mut self, now: &Now, fx: &mut Effects) {
+    pub(crate) fn watch_clock(&mut self, now: &Now, fx: &mut Effects) {
         if self.clock.has_judged(now) {
             return;
         }

@@ -293,6 +293,11 @@ pub struct Judge {
     pub started: u64,
     /// The newest time that was believed.
     newest_ok: Option<Civil>,
+    /// The latest believed time since the clock last stepped.
+    clock_floor: Option<Civil>,
+    /// Until when, and by which process, entries up to a seq were written that a start found: some
+    /// are on the medium much later, where nothing could be written.
+    written: Vec<(u64, u64, u64)>,
     /// The entries after this one were decided by the site's files as they are.
     pub site_from: u64,
     /// Entries of turns in which only the reserve was left.
@@ -603,10 +608,31 @@ impl Judge {
         self.fate = Some(fate);
     }
 
+    /// A start found the ledger to end with this entry, which this process wrote by then.
+    pub fn was_written(&mut self, head: u64, t: u64, process: u64) {
+        self.written.retain(|(end, ..)| *end > self.seq);
+        match self.written.iter().position(|(end, ..)| *end >= head) {
+            // Later ones were undone or lost.
+            Some(place) => {
+                self.written[place].0 = head;
+                self.written.truncate(place + 1);
+            }
+            None => self.written.push((head, t, process)),
+        }
+    }
+
+    /// A start failed; the header of the branch that it was to begin may be on the medium.
+    pub fn fail_start(&mut self, fate: Fate) {
+        self.branches_asked += u32::from(matches!(fate, Fate::Branch(..)));
+    }
+
     /// A segment begins: of the same ledger, or of a branch that begins here, and only where there
     /// was a reason for one.
     fn take_header(&mut self, bytes: &[u8], name: &str) {
         let header = Header::parse(bytes).unwrap_or_else(|| panic!("{name}: no header"));
+        super::tell(|| {
+            format!("header of {name}: {:016x}, branches asked {}, {:?}", header.ledger, self.branches_asked, self.fate)
+        });
         let Header { ledger, parent, .. } = self.header;
         assert_eq!((header.first, header.chain), (self.seq + 1, self.crc), "where {name} begins");
         assert_eq!(header.host, self.host, "who wrote {name}");
@@ -707,6 +733,9 @@ impl Judge {
                 self.take_header(&header, &name);
             }
             for line in std::str::from_utf8(new).expect("UTF-8").split_terminator('\n') {
+                let seq = self.seq + 1;
+                let written = self.written.iter().find(|(head, ..)| seq <= *head);
+                let (t, process) = written.map_or((t, process), |(_, t, process)| (*t, *process));
                 self.take(line, site, t, process);
             }
         }
@@ -736,6 +765,7 @@ impl Judge {
             "branch" => assert_eq!(self.header.first, seq, "the first entry of a branch: {text}"),
             _ => (),
         }
+        self.judge_step(&line, text);
         self.days.watch_clock(line.column(2), line.column(3), line.column(4));
         self.count(&line);
         self.judge_reserve(&line, text);
@@ -755,6 +785,17 @@ impl Judge {
         if let Some(shown) = shown_at(&line) {
             self.newest_ok = Some(shown);
         }
+    }
+
+    /// A believed clock goes back by more than a minute only after a `clock` entry.
+    fn judge_step(&mut self, line: &Line, text: &str) {
+        if line.column(4) == "clock" {
+            self.clock_floor = None;
+        }
+        let Some(shown) = shown_at(line) else { return };
+        let floor = self.clock_floor.unwrap_or(shown);
+        assert!(shown.0 >= floor.0 - 61, "the clock stepped before this: {text}");
+        self.clock_floor = Some(shown.max(floor));
     }
 
     fn count(&mut self, line: &Line) {

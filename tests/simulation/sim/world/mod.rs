@@ -501,7 +501,10 @@ impl World {
         };
         let (mut ledger, opened) = match opened {
             Ok(opened) => opened,
-            Err(OpenError::Io(error)) => return Err(error),
+            Err(OpenError::Io(error)) => {
+                self.judge.fail_start(fate);
+                return Err(error);
+            }
             Err(damaged @ (OpenError::Damaged { .. } | OpenError::NotOurs(_))) => {
                 panic!("a power cut or a kill made this of the ledger: {damaged}")
             }
@@ -522,6 +525,7 @@ impl World {
         }
         let (loaded, served) = self.install(&mut server, read);
         self.judge.ends_with(opened.head.seq.0);
+        self.judge.was_written(opened.head.seq.0, self.turn_began, self.process - 1);
         // What the process before wrote, when it did.
         self.judge.ingest(&self.disk, &self.site, self.turn_began, self.process - 1);
         self.turn_began = self.t;
@@ -551,6 +555,7 @@ impl World {
         service.keep_reserve(self.site.reserve_bytes);
         let now = self.clocks.now(self.t, true);
         self.judge.started = self.t;
+        tell(|| format!("{:>9} the start makes of the ledger: {fate:?}", self.t));
         self.judge.expect_start(fate);
         service.keep_identity(keeper, found.fault().map(str::to_owned));
         service.start(&now, &mut |bag| self.post(bag))?;
