@@ -51,7 +51,9 @@ impl Clock {
 
     /// The monotonic time alone: milliseconds since [`Clock::new`].
     pub fn mono(&self) -> Mono {
-        Mono(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+        let elapsed = self.start.elapsed();
+        // Not `as_millis`, which reckons with 128 bits.
+        Mono(elapsed.as_secs().saturating_mul(1000).saturating_add(u64::from(elapsed.subsec_millis())))
     }
 
     fn synchronized(&self, mono: Mono, ask: impl FnOnce() -> bool) -> bool {
@@ -88,7 +90,10 @@ pub fn built_on() -> Wall {
 
 fn wall_of(time: SystemTime) -> Wall {
     let ms = match time.duration_since(UNIX_EPOCH) {
-        Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
+        Ok(after) => {
+            let seconds = i64::try_from(after.as_secs()).unwrap_or(i64::MAX);
+            seconds.saturating_mul(1000).saturating_add(i64::from(after.subsec_millis()))
+        }
         // Rounded down like times after 1970, so that the millisecond around 1970 is not twice as
         // long.
         Err(error) => i64::try_from(error.duration().as_nanos().div_ceil(1_000_000)).map_or(i64::MIN, |before| -before),

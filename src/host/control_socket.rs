@@ -217,6 +217,11 @@ impl Control {
         self.may_accept || self.clients.iter().flatten().any(Client::has_work)
     }
 
+    /// Whether a client is connected.
+    pub(crate) fn has_clients(&self) -> bool {
+        self.clients.iter().any(Option::is_some)
+    }
+
     /// When a stalled client is to be disconnected, or one has waited long enough.
     pub fn next_deadline(&self) -> Option<Mono> {
         let stalled = self.clients.iter().flatten().filter_map(|client| client.stalled_since);

@@ -6,6 +6,7 @@
 //! process: memory may then differ from the medium, and only a replay at the next start can find
 //! out what was written.
 
+use std::cell::LazyCell;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
@@ -313,7 +314,7 @@ impl<'t, S: Storage> Loop<'t, S> {
             self.control.as_mut().expect("it was just asked").answer_deferred(answer);
             self.rest_from_lines(begin);
         }
-        if let Some(control) = &mut self.control {
+        if let Some(control) = self.control.as_mut().filter(|control| control.has_clients()) {
             let ledger = self.service.ledger();
             control.deliver(self.clock.mono(), ledger.number(), ledger.synced());
         }
@@ -459,9 +460,13 @@ impl<'t, S: Storage> Loop<'t, S> {
 
     /// Answers a few lines of the control socket, after the devices' frames.
     fn take_lines(&mut self, now: &Now) -> io::Result<()> {
-        let begin = self.clock.mono();
         let Self { control, service, sockets, poll, ledger_dir, headings, .. } = self;
-        let Some(control) = control.as_mut().filter(|_| self.lines_at <= begin) else { return Ok(()) };
+        // Nearly always there is no line.
+        let Some(control) = control.as_mut().filter(|control| control.has_work()) else { return Ok(()) };
+        let begin = self.clock.mono();
+        if begin < self.lines_at {
+            return Ok(());
+        }
         control.accept(now.mono, poll.registry());
         if !service.takes_lines() {
             // This turn's replies go first; the loop does not sleep while lines wait.
@@ -574,20 +579,21 @@ impl Unsent {
     /// Sends a turn's replies. A reply that cannot be sent is dropped: devices send again, and so
     /// does the server.
     fn post(&mut self, clock: &Clock, sockets: &mut [Socket], bag: &Outgoing) {
-        // After the sync: if the disk was slow, an 050 may be too old to send.
-        let now = clock.mono();
+        // After the sync: if the disk was slow, an 050 may be too old to send. Without an 050 the
+        // clock is not read.
+        let now = LazyCell::new(|| clock.mono());
         for (number, socket) in sockets.iter_mut().enumerate() {
-            let own = bag.iter_at(now).filter(|(peer, _)| usize::from(peer.socket) == number);
+            let own = bag.iter_at(|| *now).filter(|(peer, _)| usize::from(peer.socket) == number);
             let sent = socket.send(own.map(|(peer, bytes)| Mail { to: peer.source, from: peer.local, bytes }));
             let failed = u64::try_from(sent.failed).unwrap_or(u64::MAX);
             self.count += failed;
             self.total += failed;
             // A network that is down must not fill the log.
-            let is_due = self.warned.is_none_or(|warned| now.ms_since(warned) >= UNSENT_WARN_MS);
-            if let Some(error) = sent.error.filter(|_| is_due) {
+            let is_due = || self.warned.is_none_or(|warned| now.ms_since(warned) >= UNSENT_WARN_MS);
+            if let Some(error) = sent.error.filter(|_| is_due()) {
                 // The kind alone: formatting the whole error allocates.
                 warn!("unsent replies={} error=\"{}\"", self.count, error.kind());
-                *self = Self { count: 0, warned: Some(now), ..*self };
+                *self = Self { count: 0, warned: Some(*now), ..*self };
             }
         }
     }

@@ -337,8 +337,11 @@ impl Socket {
             let is_own = is_bound && message.from == *self.address.ip();
             Mail { from: if is_own { Ipv4Addr::UNSPECIFIED } else { message.from }, ..message }
         });
+        // Filled in place: a `collect` would move all of its room, for one message as for many.
+        let mut batch = heapless::Vec::<Mail<'mail>, { kernel::BATCH }>::new();
         loop {
-            let batch: heapless::Vec<Mail<'mail>, { kernel::BATCH }> = mail.by_ref().take(kernel::BATCH).collect();
+            batch.clear();
+            batch.extend(mail.by_ref().take(kernel::BATCH));
             if batch.is_empty() {
                 return outcome;
             }

@@ -63,10 +63,10 @@ impl Outgoing {
         (letter.peer, &self.bytes[letter.start as usize..][..usize::from(letter.len)])
     }
 
-    /// The replies that have not expired at `now`, in order.
-    pub fn iter_at(&self, now: Mono) -> impl Iterator<Item = (Peer, &[u8])> + Clone {
-        let may_leave = self.letters.iter().map(move |letter| letter.expires.is_none_or(|expires| now < expires));
-        self.iter().zip(may_leave).filter(|(_, may_leave)| *may_leave).map(|(mail, _)| mail)
+    /// The replies that have not expired, in order; `now` is asked only for those that may.
+    pub fn iter_at(&self, now: impl Fn() -> Mono + Clone) -> impl Iterator<Item = (Peer, &[u8])> + Clone {
+        let may_leave = move |letter: &&Letter| letter.expires.is_none_or(|expires| now() < expires);
+        self.letters.iter().filter(may_leave).map(|letter| self.read(letter))
     }
 
     /// The number of replies.

@@ -849,7 +849,8 @@ impl World {
             }
             self.ingest();
         }
-        let mut leaving = bag.iter_at(self.clocks.now(self.t, false).mono).peekable();
+        let now = self.clocks.now(self.t, false).mono;
+        let mut leaving = bag.iter_at(|| now).peekable();
         for (place, (peer, letter)) in bag.iter().enumerate() {
             // They leave in order, or not at all.
             if leaving.next_if(|(_, next)| std::ptr::eq(*next, letter)).is_none() {
