@@ -572,6 +572,13 @@ impl<S: Storage> Ledger<S> {
         identity::Identity { ledger: self.naming.number, head: self.synced, parents: self.naming.parents }
     }
 
+    /// Whether [`Ledger::identity`] equals this one. The head is compared first: it moves with
+    /// each sync.
+    pub(crate) fn is_known_as(&self, identity: &identity::Identity) -> bool {
+        let naming = &self.naming;
+        identity.head == self.synced && identity.ledger == naming.number && identity.parents == naming.parents
+    }
+
     /// The site's label in the headers of new segments.
     pub fn site(&self) -> &str {
         &self.naming.site

@@ -253,7 +253,7 @@ impl<'t, S: Storage> Service<'t, S> {
         let sync_at = self.unsynced_since.map(|since| since.plus_ms(SYNC_WITHIN_MS));
         let snapshot_at = self.is_snapshot_due.then(|| self.heard.plus_ms(PAUSE_MS));
         let kept = self.kept.as_ref().filter(|_| !self.ledger.is_closed());
-        let identity_at = kept.and_then(|kept| kept.deadline(&self.ledger.identity()));
+        let identity_at = kept.and_then(|kept| kept.deadline(&self.ledger));
         [self.server.next_deadline(), sync_at, snapshot_at, identity_at].into_iter().flatten().min()
     }
 
@@ -375,7 +375,7 @@ impl<'t, S: Storage> Service<'t, S> {
     fn keep(&mut self, now: &Now, is_due: bool) {
         if let Some(kept) = self.kept.as_mut().filter(|_| !self.ledger.is_closed()) {
             kept.is_due |= is_due;
-            kept.keep(now, &self.ledger.identity());
+            kept.keep(now, &self.ledger);
         }
     }
 
@@ -481,21 +481,22 @@ struct Kept<'t> {
 impl Kept<'_> {
     /// When [`Kept::keep`] has work next: an hour after the last time, if the identity changed or
     /// the fault is logged.
-    fn deadline(&self, identity: &Identity) -> Option<Mono> {
-        let is_moved = self.last.as_ref() != Some(identity);
+    fn deadline<S: Storage>(&self, ledger: &Ledger<S>) -> Option<Mono> {
+        let is_moved = self.last.as_ref().is_none_or(|last| !ledger.is_known_as(last));
         (is_moved || self.fault.is_some()).then(|| self.at.plus_ms(IDENTITY_KEPT_MS))
     }
 
-    fn keep(&mut self, now: &Now, identity: &Identity) {
-        let is_time = self.deadline(identity).is_some_and(|at| at <= now.mono);
+    fn keep<S: Storage>(&mut self, now: &Now, ledger: &Ledger<S>) {
+        let is_time = self.deadline(ledger).is_some_and(|at| at <= now.mono);
         if !self.is_due && !is_time {
             return;
         }
         (self.is_due, self.at) = (false, now.mono);
         let is_untold = self.told.is_none_or(|told| now.mono.ms_since(told) >= IDENTITY_KEPT_MS);
-        if self.last.as_ref() != Some(identity) {
-            match self.keeper.keep(identity) {
-                Ok(()) => self.last = Some(*identity),
+        if self.last.as_ref().is_none_or(|last| !ledger.is_known_as(last)) {
+            let identity = ledger.identity();
+            match self.keeper.keep(&identity) {
+                Ok(()) => self.last = Some(identity),
                 Err(error) if is_untold => {
                     self.told = Some(now.mono);
                     warn!(
