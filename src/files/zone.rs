@@ -41,7 +41,7 @@ const CHANGES_STEP_S: i64 = 20 * 86_400;
 #[derive(Clone, Debug)]
 pub struct Zone {
     rules: TimeZone,
-    /// The last quarter hour, counted from 1970, and its offset, if the zone does not change within
+    /// The begin of the last quarter hour, and its offset, if the zone does not change within
     /// it.
     recent: Cell<Option<(i64, i32)>>,
 }
@@ -123,17 +123,16 @@ impl Zone {
     /// Seconds east of UTC at this time: whole minutes, less than a day.
     pub(crate) fn offset_at(&self, wall: Wall) -> i32 {
         let seconds = wall.seconds();
-        let quarter = seconds.div_euclid(QUARTER_S);
-        if let Some((recent, offset_s)) = self.recent.get()
-            && recent == quarter
+        if let Some((begin, offset_s)) = self.recent.get()
+            && (begin..begin + QUARTER_S).contains(&seconds)
         {
             return offset_s;
         }
         let offset_s = self.search(seconds);
-        let begin = quarter * QUARTER_S;
+        let begin = seconds.div_euclid(QUARTER_S) * QUARTER_S;
         // Some zones once changed at other times: nothing is kept for such a quarter hour.
         if self.search(begin) == offset_s && self.search(begin + QUARTER_S - 1) == offset_s {
-            self.recent.set(Some((quarter, offset_s)));
+            self.recent.set(Some((begin, offset_s)));
         }
         offset_s
     }

@@ -25,6 +25,23 @@ impl Mono {
     pub const fn ms_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
+
+    /// Whole seconds since `earlier`; 0 if that is later.
+    pub(crate) const fn seconds_since(self, earlier: Self) -> i64 {
+        seconds_of(self.ms_since(earlier).cast_signed())
+    }
+}
+
+/// Whole seconds of milliseconds, rounded down. A 32-bit processor divides 64 bits in software, so
+/// this divides up to 48 bits, 8,900 years, in two steps that it does in hardware.
+const fn seconds_of(ms: i64) -> i64 {
+    let high = ms >> 16;
+    if high < 0 || high > u32::MAX as i64 {
+        return ms.div_euclid(1000);
+    }
+    let (high, low) = (high.cast_unsigned() as u32, ms.cast_unsigned() as u32 & 0xFFFF);
+    let rest = (high % 1000) << 16 | low;
+    (((high / 1000) as i64) << 16) + (rest / 1000) as i64
 }
 
 /// Milliseconds since 1970-01-01 00:00:00 UTC, as the system's clock says.
@@ -42,7 +59,7 @@ impl Now {
 impl Wall {
     /// Whole seconds since the epoch.
     pub const fn seconds(self) -> i64 {
-        self.0.div_euclid(1000)
+        seconds_of(self.0)
     }
 }
 
@@ -129,11 +146,18 @@ impl Civil {
 
     /// The calendar day.
     pub fn date(self) -> Date {
+        if let Ok(seconds) = u32::try_from(self.0) {
+            // Until 2106, which a 32-bit processor divides in hardware.
+            return Date((seconds / 86_400).cast_signed());
+        }
         Date(i32::try_from(self.0.div_euclid(86_400)).unwrap_or(if self.0 < 0 { i32::MIN } else { i32::MAX }))
     }
 
     /// The time within that day.
     pub fn time_of_day(self) -> TimeOfDay {
+        if let Ok(seconds) = u32::try_from(self.0) {
+            return TimeOfDay(seconds % 86_400);
+        }
         TimeOfDay(u32::try_from(self.0.rem_euclid(86_400)).expect("a day has 86,400 seconds"))
     }
 
@@ -438,6 +462,27 @@ mod tests {
             "",
         ] {
             assert_eq!(Civil::parse(wrong.as_bytes()), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn seconds_are_rounded_down_whatever_the_milliseconds() {
+        for power in 0..64 {
+            let near = (0..3).flat_map(|more| {
+                [1_i64 << power, 1000_i64.wrapping_shl(power), -1].map(|ms| ms.wrapping_add(more - 1))
+            });
+            for ms in near.flat_map(|ms| [ms, ms.wrapping_neg(), ms.wrapping_mul(999)]) {
+                assert_eq!(Wall(ms).seconds(), ms.div_euclid(1000), "{ms}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_civil_time_is_a_day_and_a_time_of_that_day_also_outside_32_bits() {
+        for second in [-62_135_596_800, -86_401, -1, 0, 86_399, 86_400, 4_294_967_295, 4_294_967_296, 253_402_300_799] {
+            let civil = Civil(second);
+            assert_eq!(civil.date().at(civil.time_of_day()), civil);
+            assert!(civil.time_of_day().0 < 86_400);
         }
     }
 

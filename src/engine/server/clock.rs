@@ -9,7 +9,7 @@ use crate::engine::limits::TURN_BATCH;
 use crate::engine::model::rules::{ClockTrust, Rules};
 use crate::engine::model::{Civil, ClockState, DeviceTime, Entry, Kind, Mono, Now, Stamp};
 use crate::engine::wheel::TimerId;
-use crate::engine::wire::{Buffer, Reply};
+use crate::engine::wire::Reply;
 
 /// A device gets a 003 for frames whose time is off at most this often.
 const SEND_EVERY_MS: u64 = 3_600_000;
@@ -261,6 +261,10 @@ const BOOT_SENDS_MAX: u8 = 3;
 /// The zone error that would explain a device's clock that is off by `offset_s`; `None`: none
 /// would.
 fn zone_step(offset_s: i64, slack_s: u64) -> Option<i64> {
+    // Nearly all clocks are nearer than the smallest error.
+    if offset_s.abs() < ZONE_ERROR_S_MIN - ZONE_STEP_S {
+        return None;
+    }
     let step = (offset_s + ZONE_STEP_S / 2).div_euclid(ZONE_STEP_S) * ZONE_STEP_S;
     let is_step = (ZONE_ERROR_S_MIN..=ZONE_ERROR_S_MAX).contains(&step.abs());
     (is_step && offset_s.abs_diff(step) <= slack_s).then_some(step)
@@ -295,7 +299,7 @@ impl DeviceClock {
     /// Seconds by which it is ahead of our clock; `None`: unknown.
     fn ahead_s(&self, now: &Now) -> Option<i64> {
         let (shown, at) = self.shown?;
-        let since_s = i64::try_from(now.mono.ms_since(at) / 1000).unwrap_or(i64::MAX);
+        let since_s = now.mono.seconds_since(at);
         Some(shown.0.saturating_add(since_s).saturating_sub(now.stamp.civil().0))
     }
 
@@ -371,9 +375,7 @@ impl Device {
         *clock = DeviceClock { sent: Some(now.mono), ours_s: Some(0), is_due: false, is_owed: false, ..*clock };
         // Whether a device confirms a 003 is unknown.
         self.lapsed = None;
-        let mut frame = Buffer::new();
-        Reply::SetClock { machine: self.machine, time: now.stamp.civil() }.emit(&mut frame);
-        fx.prompt.push(self.peer, &frame);
+        fx.prompt.push(self.peer, &Reply::SetClock { machine: self.machine, time: now.stamp.civil() });
         match ahead_s {
             Some(ahead_s) if is_off => info!("set-clock machine={} ahead_s={ahead_s}", self.machine),
             Some(_) => debug!("set-clock machine={}", self.machine),
@@ -401,7 +403,7 @@ impl Server<'_> {
         if let Some(was) = stepped_from {
             self.enter_step(was.stamp, now, state, fx);
             let wall_s = now.stamp.wall.seconds().saturating_sub(was.stamp.wall.seconds());
-            let since_s = i64::try_from(now.mono.ms_since(was.mono) / 1000).unwrap_or(i64::MAX);
+            let since_s = now.mono.seconds_since(was.mono);
             self.shift_clocks(since_s.saturating_sub(wall_s));
         } else if let (ClockState::Ok, Some(ClockFault::BehindLedger), Some(floor)) =
             (state, self.clock.fault, self.tables.book.clock_floor())
