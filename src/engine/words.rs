@@ -45,11 +45,18 @@ pub(crate) fn is_printable(bytes: &[u8]) -> bool {
 }
 
 fn all(bytes: &[u8], is_word: impl Fn(usize) -> bool, is_byte: impl Fn(&u8) -> bool) -> bool {
-    match bytes.last_chunk() {
-        // The last word overlaps the one before it.
-        Some(last) => bytes.as_chunks().0.iter().chain([last]).all(|word| is_word(usize::from_ne_bytes(*word))),
-        None => bytes.iter().all(is_byte),
+    let Some(last) = bytes.last_chunk() else { return bytes.iter().all(is_byte) };
+    // The last word overlaps the one before it.
+    if !is_word(usize::from_ne_bytes(*last)) {
+        return false;
     }
+    // A loop, because a router's build calls the closure of an `all`.
+    for word in bytes.as_chunks().0 {
+        if !is_word(usize::from_ne_bytes(*word)) {
+            return false;
+        }
+    }
+    true
 }
 
 /// Sets the highest bit of each byte below a blank. Only the lowest set bit is exact; bits above it
