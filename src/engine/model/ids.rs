@@ -6,6 +6,7 @@
 
 use core::fmt;
 use core::hash::{Hash, Hasher};
+use core::num::NonZeroU8;
 use core::ops::Deref;
 
 use super::digits::number;
@@ -91,20 +92,38 @@ pub(crate) fn is_own_account(account: &str) -> bool {
 pub(crate) const DIGITS_MAX: usize = 10;
 
 /// One to ten decimal digits with their width, and their value, which is read far more often than
-/// parsed.
+/// parsed. A sale copies some forty: in these 16 bytes each copy is four words, and no call of
+/// `memcpy`.
 #[derive(Clone, Copy)]
 struct Digits {
-    value: u64,
+    /// The value's lower 32 bits.
+    low: u32,
+    /// The others: ten digits have 34.
+    high: u8,
+    /// 1 to 10.
+    len: NonZeroU8,
     bytes: [u8; DIGITS_MAX],
-    len: u8,
 }
 
+const _: () = assert!(size_of::<Option<Digits>>() == 16, "`None` needs no room of its own");
+
 impl Digits {
+    fn new(value: u64, bytes: [u8; DIGITS_MAX], len: u8) -> Option<Self> {
+        Some(Self { low: value as u32, high: u8::try_from(value >> 32).ok()?, len: NonZeroU8::new(len)?, bytes })
+    }
+
     fn parse(text: &[u8]) -> Option<Self> {
         let mut bytes = [b'0'; DIGITS_MAX];
         bytes.get_mut(..text.len())?.copy_from_slice(text);
-        let value = number(text)?;
-        Some(Self { value, bytes, len: text.len() as u8 })
+        Self::new(number(text)?, bytes, text.len() as u8)
+    }
+
+    const fn value(&self) -> u64 {
+        (self.high as u64) << 32 | self.low as u64
+    }
+
+    const fn len(&self) -> usize {
+        self.len.get() as usize
     }
 
     /// The number with `len` digits; `value` must not have more.
@@ -116,11 +135,18 @@ impl Digits {
             rest /= 10;
         }
         assert!(rest == 0, "{value} has more than {len} digits");
-        Self { value, bytes, len }
+        Self::new(value, bytes, len).expect("one to ten digits")
+    }
+
+    /// The number with ten digits.
+    fn padded(&self) -> Self {
+        let mut bytes = [b'0'; DIGITS_MAX];
+        bytes[DIGITS_MAX - self.len()..].copy_from_slice(self.as_bytes());
+        Self { bytes, len: const { NonZeroU8::new(DIGITS_MAX as u8).expect("ten") }, ..*self }
     }
 
     fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
+        &self.bytes[..self.len()]
     }
 }
 
@@ -143,7 +169,7 @@ macro_rules! digits_type {
 
             /// The digits as received, padded to a fixed array, and their count.
             pub const fn as_array(&self) -> (&[u8; DIGITS_MAX], usize) {
-                (&self.0.bytes, self.0.len as usize)
+                (&self.0.bytes, self.0.len())
             }
 
             /// The digits as received.
@@ -153,7 +179,7 @@ macro_rules! digits_type {
 
             /// The number, for comparing and looking up.
             pub const fn value(&self) -> u64 {
-                self.0.value
+                self.0.value()
             }
         }
 
@@ -237,10 +263,7 @@ impl CardNo {
     /// The number with ten digits, whatever width was received.
     #[must_use]
     pub fn padded(&self) -> Self {
-        let digits = self.as_bytes();
-        let mut bytes = [b'0'; DIGITS_MAX];
-        bytes[10 - digits.len()..].copy_from_slice(digits);
-        Self(Digits { bytes, len: 10, ..self.0 })
+        Self(self.0.padded())
     }
 
     /// The card's own account, which it has unless the table names another.
