@@ -254,7 +254,8 @@ impl Entry {
             device_time: None,
             slot: None,
             about: None,
-            detail: Detail::default(),
+            // Not `default()`, which would be made elsewhere and copied here.
+            detail: Detail { text: [0; DETAIL_LEN_MAX], len: 0, keys: 0, day: None },
         }
     }
 

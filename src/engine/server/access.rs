@@ -6,7 +6,7 @@ use super::device::Minute;
 use super::entries::{ECHO_MS, place_of};
 use super::outbox::About;
 use super::pins::{PinOwner, Verdict};
-use super::texts::{Values, fill};
+use super::texts::{DisplayLine, Values, fill};
 use super::{Context, Effects, Room, Server};
 use crate::engine::book::{AnsweredFrame, FrameId};
 use crate::engine::limits::LIMITED_PER_DEVICE;
@@ -98,7 +98,8 @@ pub(super) fn numbers_of(rule: Option<&DoorRule>) -> (u32, u32) {
 impl Server<'_> {
     /// Decides a 150: opens the door or refuses.
     pub(super) fn on_access(&mut self, context: &Context, access: &Access, fx: &mut Effects) {
-        let mut entry = context.draft_at(Kind::Admit, &access.time);
+        let mut entry = context.draft(Kind::Admit);
+        context.date(&mut entry, &access.time);
         entry.card = access.card.map(|card| card.padded());
         entry.slot = Some(slot(access));
         let row = access.card.and_then(|card| self.card_row(card));
@@ -189,7 +190,8 @@ impl Server<'_> {
 
     /// Writes the alarm for too many wrong PINs.
     fn alarm_pins(&mut self, context: &Context, access: &Access, fx: &mut Effects) {
-        let mut entry = context.draft_at(Kind::Alarm, &access.time);
+        let mut entry = context.draft(Kind::Alarm);
+        context.date(&mut entry, &access.time);
         entry.card = access.card.map(|card| card.padded());
         entry.slot = Some(slot(access));
         entry.detail.push("rule", Reason::Pin.word());
@@ -225,7 +227,8 @@ impl Server<'_> {
             return;
         }
         if age_ms.is_none_or(|age| age > ECHO_MS) {
-            let mut entry = context.draft_at(Kind::Alarm, &access.time);
+            let mut entry = context.draft(Kind::Alarm);
+            context.date(&mut entry, &access.time);
             entry.card = access.card.map(|card| card.padded());
             entry.slot = Some(slot(access));
             entry.about = Some(first.outcome.sale).filter(|seq| *seq > EntrySeq(0));
@@ -248,7 +251,8 @@ impl Server<'_> {
         if access.open_seconds <= limit {
             return;
         }
-        let mut entry = context.draft_at(Kind::Alarm, &access.time);
+        let mut entry = context.draft(Kind::Alarm);
+        context.date(&mut entry, &access.time);
         entry.slot = Some(slot(access));
         entry.detail.push("rule", "left-open");
         entry.detail.push("open_s", access.open_seconds);
@@ -347,7 +351,8 @@ impl Server<'_> {
     ) {
         let texts = &self.rules.texts;
         let values = Values { card: access.card_raw, reason: &texts.card_ok, ..self.access_values(context, row) };
-        let text = fill(&texts.admitted, &values);
+        let mut text = DisplayLine::new();
+        fill(&mut text, &texts.admitted, &values);
         let trailer = texts.display_admitted;
         let (relay_s, left_open_s) = numbers_of(rule);
         let reply = Reply::Admit {
@@ -377,7 +382,8 @@ impl Server<'_> {
     ) {
         let texts = &self.rules.texts;
         let values = Values { card: access.card_raw, reason: texts.reason(reason), ..self.access_values(context, row) };
-        let text = fill(&texts.refused, &values);
+        let mut text = DisplayLine::new();
+        fill(&mut text, &texts.refused, &values);
         let trailer = texts.display_refused;
         let machine = context.frame.machine;
         let reply = Reply::Refuse { machine, card: access.card_raw, text: &text, trailer: trailer.as_bytes() };

@@ -13,7 +13,8 @@ impl Server<'_> {
     pub(super) fn on_boot(&mut self, context: &Context, time: &DeviceTime, fx: &mut Effects) {
         self.end_all(&context.now, context.device, fx);
         self.tables.devices.get_mut(context.device).forget_confirms();
-        let mut entry = context.draft_at(Kind::Boot, time);
+        let mut entry = context.draft(Kind::Boot);
+        context.date(&mut entry, time);
         self.append_limited(context, &mut entry, fx);
         if self.may_log(&context.now, *context.peer.source.ip()) {
             info!(

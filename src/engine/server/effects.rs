@@ -5,6 +5,7 @@ use core::net::{Ipv4Addr, SocketAddrV4};
 
 use crate::engine::limits::{ENTRIES_MAX, MAIL_BYTES_MAX, MAIL_COUNT_MAX, REPLY_LEN_MAX};
 use crate::engine::model::{Entry, Mono};
+use crate::engine::wire::Reply;
 
 /// Where a datagram came from and where its reply goes: to the source, from the address that
 /// received it.
@@ -29,29 +30,49 @@ struct Letter {
 /// Replies of a turn, in order.
 pub struct Outgoing {
     letters: heapless::Vec<Letter, MAIL_COUNT_MAX>,
-    bytes: heapless::Vec<u8, MAIL_BYTES_MAX>,
+    /// Their bytes, one reply after the other. Those after `len` mean nothing.
+    bytes: [u8; MAIL_BYTES_MAX],
+    len: usize,
 }
 
 impl Outgoing {
     /// Empty.
     pub const fn new() -> Self {
-        Self { letters: heapless::Vec::new(), bytes: heapless::Vec::new() }
+        Self { letters: heapless::Vec::new(), bytes: [0; MAIL_BYTES_MAX], len: 0 }
     }
 
     /// Adds a reply.
-    pub fn push(&mut self, peer: Peer, frame: &[u8]) {
-        self.push_until(peer, frame, None);
+    pub(crate) fn push(&mut self, peer: Peer, reply: &Reply) {
+        self.push_until(peer, reply, None);
     }
 
     /// Adds a reply that must not leave at `expires` or later, however slow the sync was.
-    pub(crate) fn push_until(&mut self, peer: Peer, frame: &[u8], expires: Option<Mono>) {
-        let start = u32::try_from(self.bytes.len()).expect("MAIL_BYTES_MAX fits 32 bits");
-        let len = u16::try_from(frame.len()).expect("a reply is at most REPLY_LEN_MAX");
-        self.bytes.extend_from_slice(frame).expect("a turn takes frames only while has_room");
+    pub(crate) fn push_until(&mut self, peer: Peer, reply: &Reply, expires: Option<Mono>) {
+        let end = MAIL_BYTES_MAX.min(self.len + REPLY_LEN_MAX);
+        let len = reply.write(&mut self.bytes[self.len..end]);
+        self.close(peer, len, expires);
+    }
+
+    /// Adds a reply once more, from its bytes.
+    pub(crate) fn push_again(&mut self, peer: Peer, frame: &[u8], expires: Option<Mono>) {
+        self.bytes[self.len..][..frame.len()].copy_from_slice(frame);
+        self.close(peer, frame.len(), expires);
+    }
+
+    /// Adds the letter of the reply whose bytes were just written.
+    fn close(&mut self, peer: Peer, len: usize, expires: Option<Mono>) {
+        let start = u32::try_from(self.len).expect("MAIL_BYTES_MAX fits 32 bits");
+        self.len += len;
+        let len = u16::try_from(len).expect("a reply is at most REPLY_LEN_MAX");
         assert!(
             self.letters.push(Letter { peer, start, len, expires }).is_ok(),
             "a turn takes frames only while has_room"
         );
+    }
+
+    /// The bytes of the newest reply; empty if there is none.
+    pub(crate) fn newest(&self) -> &[u8] {
+        self.letters.last().map(|letter| self.read(letter).1).unwrap_or_default()
     }
 
     /// The replies in order.
@@ -82,14 +103,14 @@ impl Outgoing {
     /// Removes all replies.
     pub fn clear(&mut self) {
         self.letters.clear();
-        self.bytes.clear();
+        self.len = 0;
     }
 
     /// Whether there is room for the replies of `count` more frames or timers: each leads to at
     /// most a result and three short replies.
     pub fn has_room(&self, count: usize) -> bool {
         let (letters, bytes) = (4 * count, (REPLY_LEN_MAX + 3 * 64) * count);
-        self.letters.len() + letters <= MAIL_COUNT_MAX && self.bytes.len() + bytes <= MAIL_BYTES_MAX
+        self.letters.len() + letters <= MAIL_COUNT_MAX && self.len + bytes <= MAIL_BYTES_MAX
     }
 }
 

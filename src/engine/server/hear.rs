@@ -14,7 +14,7 @@ use super::aside::Arrival;
 use super::{Effects, Peer, Server};
 use crate::engine::limits::TURN_DATAGRAMS_MAX;
 use crate::engine::model::{Entry, MachineNo, Mono, Now};
-use crate::engine::wire::{self, Buffer, Code, DeviceFrame, NotAFrame, Reply, Request};
+use crate::engine::wire::{self, Code, DeviceFrame, NotAFrame, Reply, Request};
 
 impl Server<'_> {
     /// Says when the next datagram arrived: long before now, if the process slept or a sync was
@@ -213,9 +213,7 @@ impl Server<'_> {
     }
 
     fn acknowledge(&mut self, peer: Peer, ack: &Reply, fx: &mut Effects) {
-        let mut frame = Buffer::new();
-        ack.emit(&mut frame);
-        fx.acks.push(peer, &frame);
+        fx.acks.push(peer, ack);
         self.counters.acknowledged += 1;
     }
 }

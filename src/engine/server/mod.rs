@@ -232,15 +232,8 @@ impl Context<'_> {
         entry
     }
 
-    /// As [`Context::draft`], with the device's time and `invalid=` if it is not believed, which a
-    /// replay needs.
-    fn draft_at(&self, kind: Kind, time: &DeviceTime) -> Entry {
-        let mut entry = self.draft(kind);
-        self.date(&mut entry, time);
-        entry
-    }
-
-    /// Adds the device's time to an entry, and `invalid=` if it is not believed.
+    /// Adds the device's time to an entry, and `invalid=` if it is not believed, which a replay
+    /// needs.
     fn date(&self, entry: &mut Entry, time: &DeviceTime) {
         self.belief.unwrap_or(Belief::NoTime).enter(entry, time);
     }

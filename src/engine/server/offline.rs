@@ -50,7 +50,8 @@ impl Server<'_> {
 
     /// The entry with all that the frame says, which gives the record's identity.
     fn draft_offline(context: &Context, sale: &OfflineSale) -> Entry {
-        let mut entry = context.draft_at(Kind::Offline, &sale.time);
+        let mut entry = context.draft(Kind::Offline);
+        context.date(&mut entry, &sale.time);
         entry.card = sale.card.map(|card| card.padded());
         entry.slot = Some(sale.record);
         match readable(sale) {

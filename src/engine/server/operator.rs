@@ -22,7 +22,7 @@ use log::info;
 
 use super::order_refused::{Refused, USES_MAX};
 use super::outbox::{About, Addressee};
-use super::texts::{Values, fill};
+use super::texts::{DisplayLine, Values, fill};
 use super::tools::sign;
 use super::{Effects, Room, Server, access};
 use crate::engine::book::{CLEAR_ONE, ContentHash, REISSUED, UsedName, VIA_ACCOUNT, Voided, account_in};
@@ -974,7 +974,8 @@ impl Server<'_> {
         let rule = policy::door_rules(&self.rules, machine, door).next();
         let (relay_s, left_open_s) = access::numbers_of(rule);
         let name = machine.as_bytes();
-        let text = fill(&self.rules.texts.admitted, &Values { device: name, ..Values::default() });
+        let mut text = DisplayLine::new();
+        fill(&mut text, &self.rules.texts.admitted, &Values { device: name, ..Values::default() });
         let trailer = self.rules.texts.display_admitted;
         let reply = Reply::Admit {
             machine,

@@ -10,14 +10,14 @@
 use log::{debug, info};
 
 use super::device::Device;
-use super::effects::{Effects, Peer};
+use super::effects::{Effects, Outgoing, Peer};
 use super::{Context, Server, Timer};
 use crate::engine::book::Book;
-use crate::engine::limits::PENDING_MAX;
+use crate::engine::limits::{PENDING_MAX, REPLY_LEN_MAX};
 use crate::engine::model::text::text_from;
 use crate::engine::model::{Entry, EntrySeq, FrameSeq, Kind, Mono, Now, Rules, Serial};
 use crate::engine::wheel::TimerId;
-use crate::engine::wire::{Buffer, DeviceFrame, Reply, ReplyCode};
+use crate::engine::wire::{DeviceFrame, Reply, ReplyCode};
 
 /// Digits of a code.
 const CODE_LEN: usize = 3;
@@ -82,17 +82,16 @@ impl Pending {
         }
     }
 
-    /// Adds its bytes to the replies that go after the sync if it rests on an entry, else to the
-    /// prompt ones. An admission expires after `door_ttl_ms`, because the person at the door is
-    /// gone then.
-    fn post(&self, frame: &[u8], rules: &Rules, fx: &mut Effects) {
-        if self.code.rests_on_entry() {
-            let is_admission = self.code == ReplyCode::Admit;
-            let expires = is_admission.then(|| self.arrived.plus_ms(u64::from(rules.door_ttl_ms)));
-            fx.committed.push_until(self.peer, frame, expires);
-        } else {
-            fx.prompt.push(self.peer, frame);
-        }
+    /// The replies among which it leaves: those that go after the sync if it rests on an entry,
+    /// else the prompt ones.
+    fn mail<'fx>(&self, fx: &'fx mut Effects) -> &'fx mut Outgoing {
+        if self.code.rests_on_entry() { &mut fx.committed } else { &mut fx.prompt }
+    }
+
+    /// When it must not leave any more: an admission expires after `door_ttl_ms`, because the person
+    /// at the door is gone then.
+    fn expires(&self, rules: &Rules) -> Option<Mono> {
+        (self.code == ReplyCode::Admit).then(|| self.arrived.plus_ms(u64::from(rules.door_ttl_ms)))
     }
 
     /// Whether it answers an older frame than `newer`, in the same lane.
@@ -165,7 +164,9 @@ enum Location {
 struct Slot {
     /// `None`: the slot is free.
     pending: Option<Pending>,
-    frame: Buffer,
+    /// The datagram; the bytes after `len` mean nothing.
+    bytes: [u8; REPLY_LEN_MAX],
+    len: u16,
 }
 
 /// All pending commands.
@@ -189,14 +190,14 @@ impl Outbox {
             Some(number) => number,
             None => {
                 let number = u16::try_from(self.slots.len()).expect("PENDING_MAX fits 16 bits");
-                self.slots.push(Slot { pending: None, frame: Buffer::new() }).ok()?;
+                self.slots.push(Slot { pending: None, bytes: [0; REPLY_LEN_MAX], len: 0 }).ok()?;
                 number
             }
         };
         let slot = &mut self.slots[usize::from(number)];
         slot.pending = Some(pending);
-        slot.frame.clear();
-        slot.frame.extend_from_slice(frame).expect("a reply fits its buffer");
+        slot.bytes[..frame.len()].copy_from_slice(frame);
+        slot.len = frame.len() as u16;
         Some(number)
     }
 
@@ -225,7 +226,8 @@ impl Outbox {
 
     /// The datagram of a command.
     fn frame(&self, slot: u16) -> &[u8] {
-        &self.slots[usize::from(slot)].frame
+        let slot = &self.slots[usize::from(slot)];
+        &slot.bytes[..usize::from(slot.len)]
     }
 
     /// The commands in these slots.
@@ -361,10 +363,8 @@ impl Server<'_> {
 
     /// Sends a command, which is sent again until it is confirmed.
     pub(super) fn command_to(&mut self, to: &Addressee, reply: &Reply, about: About, fx: &mut Effects) {
-        let mut frame = Buffer::new();
-        reply.emit(&mut frame);
         let new = Pending::new(to, reply.code(), &about);
-        new.post(&frame, &self.rules, fx);
+        new.mail(fx).push_until(new.peer, reply, new.expires(&self.rules));
         // A device that does not hold the machine number gets no resends.
         if !to.is_served {
             return;
@@ -385,7 +385,7 @@ impl Server<'_> {
             return;
         }
         if let Some(slot) = self.tables.outbox.in_lane(device.slots(), new.lane) {
-            if self.tables.outbox.keeps(slot, &new, &frame) {
+            if self.tables.outbox.keeps(slot, &new, new.mail(fx).newest()) {
                 return;
             }
             self.end(&to.now, slot, fx);
@@ -400,7 +400,9 @@ impl Server<'_> {
             }
         }
         let first_ms = new.first_resend_ms(&self.rules);
-        let Some(slot) = self.tables.outbox.add(new, &frame) else {
+        // The ends above lead to entries, not to replies: this one is still the newest.
+        let frame = new.mail(fx).newest();
+        let Some(slot) = self.tables.outbox.add(new, frame) else {
             self.counters.full += 1;
             return;
         };
@@ -422,7 +424,8 @@ impl Server<'_> {
             self.lapse(now, slot, fx);
             return;
         }
-        pending.post(self.tables.outbox.frame(slot), &self.rules, fx);
+        let (frame, expires) = (self.tables.outbox.frame(slot), pending.expires(&self.rules));
+        pending.mail(fx).push_again(pending.peer, frame, expires);
         let (code, answered, resends) = (pending.code, pending.answered, pending.resends + 1);
         let next_ms = pending.first_resend_ms(&self.rules) << resends.min(16);
         self.tables.outbox.get_mut(slot).expect("it was just found").resends = resends;

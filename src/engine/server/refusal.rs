@@ -11,7 +11,7 @@ use crate::engine::model::rules::Trailer;
 use crate::engine::model::text::text_from_lossy;
 use crate::engine::model::{Entry, Kind, Money, Now, Reason};
 use crate::engine::policy;
-use crate::engine::wire::{Body, Buffer, Code, DeviceFrame, Malformed, Reply};
+use crate::engine::wire::{Body, Code, DeviceFrame, Malformed, Reply};
 
 /// A clash of a machine number is an alarm at most this often.
 const CLASH_ALARM_MS: u64 = 60_000;
@@ -54,7 +54,9 @@ impl Server<'_> {
         let subject: &[u8] = match &frame.body {
             Body::Boot { .. } | Body::Keys { .. } | Body::Confirm { .. } | Body::Offline(_) => return,
             Body::Inquiry { card } => {
-                let text = fill(
+                let mut text = DisplayLine::new();
+                fill(
+                    &mut text,
                     &self.rules.texts.inquiry,
                     &Values { card: card.as_bytes(), reason: self.rules.texts.reason(reason), ..Values::default() },
                 );
@@ -135,9 +137,7 @@ impl Server<'_> {
         };
         self.counters.count_reason(reason);
         let (text, trailer) = self.bare_words(frame, reason, subject);
-        let mut bytes = Buffer::new();
-        bare_refusal(frame, subject, &text, trailer.as_bytes()).emit(&mut bytes);
-        fx.prompt.push(peer, &bytes);
+        fx.prompt.push(peer, &bare_refusal(frame, subject, &text, trailer.as_bytes()));
     }
 
     /// The text and the numbers after it for a refusal without a card's data.
@@ -149,7 +149,9 @@ impl Server<'_> {
             (&texts.declined, &texts.display_declined)
         };
         let values = Values { card: subject, reason: texts.reason(reason), ..Values::default() };
-        (fill(template, &values), *trailer)
+        let mut text = DisplayLine::new();
+        fill(&mut text, template, &values);
+        (text, *trailer)
     }
 
     pub(super) fn alarm_clash(&mut self, context: &Context, fx: &mut Effects) {

@@ -3,7 +3,7 @@
 use log::debug;
 
 use super::outbox::About;
-use super::texts::{Values, fill};
+use super::texts::{DisplayLine, Values, fill};
 use super::{Context, Effects, Room, Server};
 use crate::engine::book::{FrameId, Outcome};
 use crate::engine::gbk;
@@ -94,7 +94,9 @@ impl Server<'_> {
         };
         let texts = &self.rules.texts;
         let reason = reason.map_or(texts.card_ok.as_slice(), |reason| texts.reason(reason));
-        let text = fill(
+        let mut text = DisplayLine::new();
+        fill(
+            &mut text,
             &texts.inquiry,
             &Values { card: card.as_bytes(), figures, reason, ..self.names(context, row.as_ref()) },
         );
@@ -134,7 +136,8 @@ impl Server<'_> {
             mode,
             foreign_code: None,
         };
-        let mut entry = context.draft_at(sale.kind, time);
+        let mut entry = context.draft(sale.kind);
+        context.date(&mut entry, time);
         entry.card = Some(card.padded());
         self.on_card_sale(context, card, &mut entry, &sale, fx);
     }
@@ -151,7 +154,8 @@ impl Server<'_> {
             mode: None,
             foreign_code: None,
         };
-        let mut entry = context.draft_at(Kind::Meal, time);
+        let mut entry = context.draft(Kind::Meal);
+        context.date(&mut entry, time);
         entry.card = Some(card.padded());
         self.on_card_sale(context, card, &mut entry, &sale, fx);
     }
@@ -169,7 +173,8 @@ impl Server<'_> {
         let card = self.tables.cards.find_code(code).filter(|_| !code.is_empty()).map(|row| row.card);
         let row = card.and_then(|card| self.card_row(CardNo::from_value(card)));
         let foreign_code = if row.is_none() { Some(code) } else { None };
-        let mut entry = context.draft_at(Kind::Scan, time);
+        let mut entry = context.draft(Kind::Scan);
+        context.date(&mut entry, time);
         entry.card = row.as_ref().map(|row| CardNo::from_value(row.card));
         entry.slot = Some(text_from_lossy(command.as_bytes()));
         let sale = Sale {
@@ -410,7 +415,8 @@ impl Server<'_> {
             Kind::Scan => &texts.scan_ok,
             _ => &texts.charge_ok,
         };
-        let text = fill(template, &self.values(context, sale, figures, &texts.card_ok));
+        let mut text = DisplayLine::new();
+        fill(&mut text, template, &self.values(context, sale, figures, &texts.card_ok));
         let trailer = texts.display_ok;
         let machine = context.frame.machine;
         let reply = Reply::Approve {
@@ -431,7 +437,8 @@ impl Server<'_> {
 
     fn send_refusal(&mut self, context: &Context, sale: &Sale, figures: Figures, reason: Reason, fx: &mut Effects) {
         let texts = &self.rules.texts;
-        let text = fill(&texts.declined, &self.values(context, sale, figures, texts.reason(reason)));
+        let mut text = DisplayLine::new();
+        fill(&mut text, &texts.declined, &self.values(context, sale, figures, texts.reason(reason)));
         let trailer = texts.display_declined;
         let machine = context.frame.machine;
         let reply = Reply::Decline { machine, subject: sale.subject, text: &text, trailer: trailer.as_bytes() };

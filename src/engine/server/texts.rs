@@ -19,9 +19,9 @@ pub(super) struct Values<'a> {
     pub(super) device: &'a [u8],
 }
 
-/// Fills in a template and cuts it to the buffer; the reply cuts it to its own limit later.
-pub(super) fn fill(template: &Template, values: &Values) -> DisplayLine {
-    let mut line = DisplayLine::new();
+/// Fills in a template at the end of a line and cuts it to the line's room; the reply cuts it to
+/// its own limit later. In place, because a line that is returned is copied with all of its room.
+pub(super) fn fill(line: &mut DisplayLine, template: &Template, values: &Values) {
     for piece in &template.0 {
         let number;
         let text = match piece {
@@ -52,7 +52,6 @@ pub(super) fn fill(template: &Template, values: &Values) -> DisplayLine {
         let len = crate::engine::gbk::cut(text, room.min(text.len()));
         line.extend_from_slice(&text[..len]).expect("it was cut to the room that is left");
     }
-    line
 }
 
 /// The longest that a text can get, in bytes of GBK.

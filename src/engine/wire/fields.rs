@@ -3,7 +3,7 @@
 //! 0x2C never occurs inside a GBK character, and no byte of a character is an ASCII blank, so
 //! splitting and trimming happen on bytes, before anything is decoded.
 
-use core::fmt::{Display, Write as _};
+use core::fmt::{self, Display, Write as _};
 
 use heapless::Vec;
 
@@ -75,46 +75,75 @@ fn trim(field: &[u8]) -> &[u8] {
     }
 }
 
-/// Appends a frame to a buffer, field by field. Either the whole frame is appended or nothing.
-pub(super) struct FrameWriter<'o, const N: usize> {
-    out: &'o mut Vec<u8, N>,
-    start: usize,
+/// Writes a frame at the beginning of a buffer, field by field. Bytes, because a `heapless::Vec`
+/// takes a slice byte by byte.
+pub(super) struct FrameWriter<'o> {
+    out: &'o mut [u8],
+    len: usize,
     fits: bool,
 }
 
-impl<'o, const N: usize> FrameWriter<'o, N> {
+impl<'o> FrameWriter<'o> {
     /// Begins with the code, three digits wide.
-    pub(super) fn begin(out: &'o mut Vec<u8, N>, code: u16) -> Self {
-        let start = out.len();
+    pub(super) fn begin(out: &'o mut [u8], code: u16) -> Self {
         let mut digits = [0; 3];
         fill(&mut digits, u32::from(code));
-        let fits = out.extend_from_slice(&digits).is_ok();
-        Self { out, start, fits }
+        let mut frame = Self { out, len: 0, fits: true };
+        frame.put(&digits);
+        frame
     }
 
     /// Bytes of this frame so far.
     pub(super) fn len(&self) -> usize {
-        self.out.len() - self.start
+        self.len
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        let end = self.len + bytes.len();
+        match self.out.get_mut(self.len..end) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                self.len = end;
+            }
+            None => self.fits = false,
+        }
     }
 
     /// Adds a comma and the bytes.
     pub(super) fn field(mut self, bytes: &[u8]) -> Self {
-        self.fits = self.fits && self.out.push(b',').is_ok() && self.out.extend_from_slice(bytes).is_ok();
+        self.put(b",");
+        self.put(bytes);
         self
     }
 
     /// Adds a comma and the value as text.
     pub(super) fn number(mut self, value: impl Display) -> Self {
-        self.fits = self.fits && self.out.push(b',').is_ok() && write!(self.out, "{value}").is_ok();
+        self.put(b",");
+        // What does not fit is noted by `put`.
+        let _ = write!(self, "{value}");
         self
     }
 
-    /// Ends the frame. If a part did not fit, restores the buffer.
-    pub(super) fn end(self) {
-        if !self.fits {
-            self.out.truncate(self.start);
-        }
+    /// Ends the frame: its length; 0 if a part did not fit.
+    pub(super) fn end(self) -> usize {
+        if self.fits { self.len } else { 0 }
     }
+}
+
+impl fmt::Write for FrameWriter<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.put(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Appends the frame that `write` writes at the beginning of the room that it gets. If it does not
+/// fit, `out` stays as it was.
+pub(super) fn append<const N: usize>(out: &mut Vec<u8, N>, write: impl FnOnce(&mut [u8]) -> usize) {
+    let mut frame = [0; N];
+    let room = N - out.len();
+    let len = write(&mut frame[..room]);
+    out.extend_from_slice(&frame[..len]).expect("it had the room that is left");
 }
 
 #[cfg(test)]
@@ -136,11 +165,12 @@ mod tests {
     #[test]
     fn a_frame_that_does_not_fit_leaves_the_buffer_as_it_was() {
         let mut out = Vec::<u8, 12>::new();
-        FrameWriter::begin(&mut out, 1).field(b"00009").end();
+        append(&mut out, |room| FrameWriter::begin(room, 1).field(b"00009").end());
         assert_eq!(out, b"001,00009");
-        FrameWriter::begin(&mut out, 1).field(b"00010").end();
+        append(&mut out, |room| FrameWriter::begin(room, 1).field(b"00010").end());
+        append(&mut out, |room| FrameWriter::begin(room, 1).number("0").end());
         assert_eq!(out, b"001,00009");
-        FrameWriter::begin(&mut out, 2).end();
+        append(&mut out, |room| FrameWriter::begin(room, 2).end());
         assert_eq!(out, b"001,00009002");
     }
 }

@@ -6,7 +6,7 @@ use core::fmt;
 
 use heapless::Vec;
 
-use super::fields::{Fields, FrameWriter};
+use super::fields::{Fields, FrameWriter, append};
 use crate::engine::gbk;
 use crate::engine::limits::{REPLY_LEN_MAX, TEXT_LEN_MAX};
 use crate::engine::model::{Civil, FrameSeq, MachineNo, UnitNo};
@@ -210,11 +210,17 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// Appends the datagram, at most [`REPLY_LEN_MAX`] bytes for any request that was parsed: a
-    /// text longer than [`TEXT_LEN_MAX`], or than the room that the other fields leave, is cut, but
-    /// not within a character, a number or a line break. If the datagram does not fit in `out`,
-    /// `out` stays as it was.
+    /// Appends the datagram: see [`Reply::write`]. If it does not fit in `out`, `out` stays as it
+    /// was.
     pub fn emit<const N: usize>(&self, out: &mut Vec<u8, N>) {
+        append(out, |room| self.write(room));
+    }
+
+    /// Writes the datagram at the beginning of `out`, and returns its length: at most
+    /// [`REPLY_LEN_MAX`] bytes for any request that was parsed; 0 if it does not fit. A text longer
+    /// than [`TEXT_LEN_MAX`], or than the room that the other fields leave, is cut, but not within
+    /// a character, a number or a line break.
+    pub(crate) fn write(&self, out: &mut [u8]) -> usize {
         let line = FrameWriter::begin(out, self.code().number());
         match self {
             Self::Discover => line,
@@ -242,7 +248,7 @@ impl<'a> Reply<'a> {
                 display(line.field(machine.as_bytes()).field(card), text, trailer)
             }
         }
-        .end();
+        .end()
     }
 
     /// Reads a datagram as a device does; `None` if it is not a reply. A text keeps its blanks and
@@ -300,7 +306,7 @@ impl<'a> Reply<'a> {
 }
 
 /// Adds a text, and its trailer as the fields after it.
-fn display<'o, const N: usize>(line: FrameWriter<'o, N>, text: &[u8], trailer: &[u8]) -> FrameWriter<'o, N> {
+fn display<'o>(line: FrameWriter<'o>, text: &[u8], trailer: &[u8]) -> FrameWriter<'o> {
     let room = REPLY_LEN_MAX.saturating_sub(line.len() + AFTER_TEXT_LEN_MAX);
     let len = gbk::cut_text(text, room.min(TEXT_LEN_MAX));
     line.field(&text[..len]).field(trailer)

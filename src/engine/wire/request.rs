@@ -9,7 +9,7 @@ use core::fmt;
 
 use heapless::Vec;
 
-use super::fields::{Fields, FrameWriter};
+use super::fields::{Fields, FrameWriter, append};
 use crate::engine::gbk;
 use crate::engine::limits::DATAGRAM_LEN_MAX;
 use crate::engine::model::digits;
@@ -149,11 +149,11 @@ pub enum Request<'a> {
 impl Request<'_> {
     /// Appends the frame as a device writes it. If it does not fit, `out` stays as it was.
     pub fn emit<const N: usize>(&self, out: &mut Vec<u8, N>) {
-        match self {
-            Self::Found(found) => found.emit(out),
-            Self::Unknown { code, seq } => FrameWriter::begin(out, *code).field(seq.as_bytes()).end(),
-            Self::Device(frame) => frame.emit(out),
-        }
+        append(out, |room| match self {
+            Self::Found(found) => found.write(room),
+            Self::Unknown { code, seq } => FrameWriter::begin(room, *code).field(seq.as_bytes()).end(),
+            Self::Device(frame) => frame.write(room),
+        });
     }
 }
 
@@ -197,7 +197,7 @@ impl<'a> Found<'a> {
         Ok(Self { seq, device_ip, mask, gateway, host_ip, port, serial: readable_serial(next()) })
     }
 
-    fn emit<const N: usize>(&self, out: &mut Vec<u8, N>) {
+    fn write(&self, out: &mut [u8]) -> usize {
         let mut line = FrameWriter::begin(out, Self::CODE);
         if let Some(seq) = self.seq {
             line = line.field(seq.as_bytes());
@@ -208,7 +208,7 @@ impl<'a> Found<'a> {
             .field(self.host_ip)
             .field(self.port)
             .field(self.serial.as_deref().unwrap_or_default().as_bytes())
-            .end();
+            .end()
     }
 }
 
@@ -515,10 +515,10 @@ impl<'a> DeviceFrame<'a> {
         Ok(Self { code, seq, device_ip, host_ip, machine, serial, body })
     }
 
-    /// Appends the frame as a device writes it. If it does not fit, `out` stays as it was. A
+    /// Writes the frame as a device writes it, and returns its length; 0 if it does not fit. A
     /// malformed frame is written as its common five fields and its subject; its other fields are
     /// not kept.
-    pub fn emit<const N: usize>(&self, out: &mut Vec<u8, N>) {
+    fn write(&self, out: &mut [u8]) -> usize {
         let line = FrameWriter::begin(out, self.code.number())
             .field(self.seq.as_bytes())
             .field(self.device_ip)
@@ -670,7 +670,7 @@ impl<'a> Body<'a> {
         Ok((Self::Access(access), serial(fields.next())?))
     }
 
-    fn emit<'o, const N: usize>(&self, line: FrameWriter<'o, N>) -> FrameWriter<'o, N> {
+    fn emit<'o>(&self, line: FrameWriter<'o>) -> FrameWriter<'o> {
         match self {
             Self::Boot { time } => line.field(&sent(time)),
             Self::Inquiry { card } => line.field(card.as_bytes()),
