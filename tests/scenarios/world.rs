@@ -301,7 +301,8 @@ impl World {
         server.take_zone(self.zone.changes());
         let now = self.now(&server);
         server.start(&now, fx);
-        self.commit(&fx.entries.clone(), fx, true)?;
+        let entries = fx.entries.to_vec();
+        self.commit(&entries, fx, true)?;
         Ok(server)
     }
 
@@ -323,7 +324,8 @@ impl World {
         server.take_zone(self.zone.changes());
         let now = self.now(server);
         server.reloaded(&now, fx);
-        self.commit(&fx.entries.clone(), fx, true)
+        let entries = fx.entries.to_vec();
+        self.commit(&entries, fx, true)
     }
 
     /// A datagram arrives.
@@ -503,7 +505,8 @@ impl World {
             Action::Stop => {
                 let now = self.now(server);
                 server.stop(&now, fx);
-                self.commit(&fx.entries.clone(), fx, true).map_err(fail)?;
+                let entries = fx.entries.to_vec();
+                self.commit(&entries, fx, true).map_err(fail)?;
                 self.settle(step)?;
                 return Ok(Flow::Down);
             }

@@ -234,6 +234,9 @@ pub struct Entry {
 
 impl Entry {
     /// An entry with only kind, time and clock. Its seq is 0 until it is known.
+    ///
+    /// Not inline: so a caller's entry is made where it stays, not elsewhere and copied.
+    #[inline(never)]
     pub fn new(kind: Kind, time: Stamp, clock: ClockState) -> Self {
         Self {
             seq: EntrySeq(0),
@@ -254,9 +257,52 @@ impl Entry {
             device_time: None,
             slot: None,
             about: None,
-            // Not `default()`, which would be made elsewhere and copied here.
             detail: Detail { text: [0; DETAIL_LEN_MAX], len: 0, keys: 0, day: None },
         }
+    }
+
+    /// Becomes a copy of `other`: of the detail only the bytes that it has are copied.
+    pub(crate) fn copy_from(&mut self, other: &Self) {
+        let Self {
+            seq,
+            time,
+            clock,
+            kind,
+            machine,
+            serial,
+            frame,
+            card,
+            account,
+            amount,
+            subsidy,
+            uses,
+            balance,
+            subsidy_left,
+            uses_left,
+            device_time,
+            slot,
+            about,
+            detail,
+        } = other;
+        self.seq = *seq;
+        self.time = *time;
+        self.clock = *clock;
+        self.kind = *kind;
+        self.machine = *machine;
+        self.serial = *serial;
+        self.frame = *frame;
+        self.card = *card;
+        self.account = *account;
+        self.amount = *amount;
+        self.subsidy = *subsidy;
+        self.uses = *uses;
+        self.balance = *balance;
+        self.subsidy_left = *subsidy_left;
+        self.uses_left = *uses_left;
+        self.device_time = *device_time;
+        self.slot = *slot;
+        self.about = *about;
+        self.detail.copy_from(detail);
     }
 
     /// Fills in the columns of the account: `before`, what it held, and the entry's effect on it.
@@ -425,6 +471,13 @@ impl Detail {
         }
         self.day = self.value("day").and_then(Date::parse);
         Some(())
+    }
+
+    /// Becomes a copy of `other`: only the bytes that it has are copied.
+    fn copy_from(&mut self, other: &Self) {
+        self.clear();
+        assert!(self.extend(other.as_bytes()), "both have the same room");
+        (self.keys, self.day) = (other.keys, other.day);
     }
 
     /// Removes all words.

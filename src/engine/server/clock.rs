@@ -275,6 +275,11 @@ fn zone_slack_s(rules: &Rules) -> u64 {
     u64::from(rules.clock_tolerance_s).min(NEAR_S)
 }
 
+/// Whether a clock that is ahead by this counts as right.
+fn is_within(ahead_s: i64, tolerance_s: u32) -> bool {
+    ahead_s.unsigned_abs() <= u64::from(tolerance_s)
+}
+
 /// A device's clock: what it showed, and the 003s sent to it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct DeviceClock {
@@ -308,7 +313,7 @@ impl DeviceClock {
     fn note(&mut self, now: &Now, civil: Option<Civil>, arrived: Mono, is_ok: bool, tolerance_s: u32) -> bool {
         self.shown = civil.map(|civil| (civil, arrived));
         self.offset_s = self.ahead_s(now).filter(|_| is_ok);
-        let is_right = is_ok && !self.is_off(now, tolerance_s);
+        let is_right = self.offset_s.is_some_and(|ahead_s| is_within(ahead_s, tolerance_s));
         if is_right {
             self.boot_sends = 0;
             self.is_due = false;
@@ -323,7 +328,7 @@ impl DeviceClock {
 
     /// Whether it is off by more than the tolerance, or shows no valid date.
     fn is_off(&self, now: &Now, tolerance_s: u32) -> bool {
-        self.ahead_s(now).is_none_or(|ahead_s| ahead_s.unsigned_abs() > u64::from(tolerance_s))
+        self.ahead_s(now).is_none_or(|ahead_s| !is_within(ahead_s, tolerance_s))
     }
 
     /// Seconds by which it is ahead of our clock without an explanation. `None`: unknown, or

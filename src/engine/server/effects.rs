@@ -2,6 +2,7 @@
 //! write, then the prompt replies, then one sync, then the committed replies.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
+use core::ops::Deref;
 
 use crate::engine::limits::{ENTRIES_MAX, MAIL_BYTES_MAX, MAIL_COUNT_MAX, REPLY_LEN_MAX};
 use crate::engine::model::{Entry, Mono};
@@ -120,6 +121,40 @@ impl Default for Outgoing {
     }
 }
 
+/// Entries of a frame, in order. A place that was used before keeps an entry, over which the next
+/// one is written: of its detail only the bytes that it has.
+pub struct Entries {
+    places: heapless::Vec<Entry, ENTRIES_MAX>,
+    len: usize,
+}
+
+impl Entries {
+    const fn new() -> Self {
+        Self { places: heapless::Vec::new(), len: 0 }
+    }
+
+    fn push(&mut self, entry: &Entry) {
+        match self.places.get_mut(self.len) {
+            Some(place) => place.copy_from(entry),
+            None => assert!(self.places.push(*entry).is_ok(), "a frame has at most ENTRIES_MAX entries"),
+        }
+        self.len += 1;
+    }
+
+    /// Removes all entries.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+}
+
+impl Deref for Entries {
+    type Target = [Entry];
+
+    fn deref(&self) -> &[Entry] {
+        &self.places[..self.len]
+    }
+}
+
 /// The effects of one turn.
 pub struct Effects {
     /// 001s. They go at once.
@@ -128,7 +163,7 @@ pub struct Effects {
     /// for the sync.
     pub prompt: Outgoing,
     /// Entries to append, in order. The caller takes them out after each frame.
-    pub entries: heapless::Vec<Entry, ENTRIES_MAX>,
+    pub entries: Entries,
     /// Replies that rest on entries: 008, 011, 050. They go after the sync.
     pub committed: Outgoing,
 }
@@ -136,12 +171,7 @@ pub struct Effects {
 impl Effects {
     /// No effects.
     pub const fn new() -> Self {
-        Self {
-            acks: Outgoing::new(),
-            prompt: Outgoing::new(),
-            entries: heapless::Vec::new(),
-            committed: Outgoing::new(),
-        }
+        Self { acks: Outgoing::new(), prompt: Outgoing::new(), entries: Entries::new(), committed: Outgoing::new() }
     }
 
     /// Whether there is room for the replies of `count` more frames or timers in this turn.
@@ -156,7 +186,7 @@ impl Effects {
 
     /// Adds an entry after those of the same frame.
     pub fn append(&mut self, entry: &Entry) {
-        assert!(self.entries.push(*entry).is_ok(), "a frame has at most ENTRIES_MAX entries");
+        self.entries.push(entry);
     }
 
     /// Removes all replies and entries.

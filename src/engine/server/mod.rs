@@ -44,7 +44,7 @@ use desk::FoundDevices;
 pub use desk::IgnoredAccount;
 pub(crate) use desk::{CardView, FoundDevice};
 use device::{Devices, LeftOut, Minute, Standing};
-pub use effects::{Effects, Outgoing, Peer};
+pub use effects::{Effects, Entries, Outgoing, Peer};
 pub use order_refused::Refused;
 pub(crate) use order_refused::USES_MAX;
 use outbox::Outbox;
@@ -227,7 +227,7 @@ impl Context<'_> {
     fn draft(&self, kind: Kind) -> Entry {
         let mut entry = Entry::new(kind, self.now.stamp, self.clock);
         entry.machine = Some(self.frame.machine);
-        entry.serial.clone_from(&self.frame.serial);
+        entry.serial = self.frame.serial;
         entry.frame = Some(self.frame.seq);
         entry
     }
