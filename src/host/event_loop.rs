@@ -27,7 +27,7 @@ use super::watch::{Places, SocketStats, Watch};
 use crate::desk::control::{self as operator, Deferred, Host};
 use crate::desk::status::Status;
 use crate::engine::limits::{TURN_BEYOND_MS_MAX, TURN_DATAGRAMS_MAX};
-use crate::engine::model::{Mono, Now};
+use crate::engine::model::{Mono, Now, Wall};
 use crate::engine::server::{Effects, Outgoing, Peer, Server};
 use crate::engine::wire::{Buffer, Reply};
 use crate::files::zone::Zone;
@@ -396,7 +396,7 @@ impl<'t, S: Storage> Loop<'t, S> {
             let lines_at = control.filter(|control| control.has_work()).map(|_| self.lines_at);
             let given_up_at = control.and_then(Control::next_deadline);
             let deadlines = [self.service.next_deadline(), self.watch.deadline(), lines_at, given_up_at];
-            let deadline = deadlines.into_iter().flatten().min();
+            let deadline = deadlines.iter().flatten().min();
             deadline.map(|at| Duration::from_millis(at.ms_since(self.clock.mono())))
         };
         match self.poll.poll(&mut self.events, timeout) {
@@ -433,7 +433,10 @@ impl<'t, S: Storage> Loop<'t, S> {
                 if batch == 0 {
                     break;
                 }
-                received += self.receive(now, socket, batch, likely)?;
+                // The first read comes right after the clock was read for the turn.
+                let read_at =
+                    if received == 0 { (now.mono, now.stamp.wall) } else { (self.clock.mono(), clock::wall()) };
+                received += self.receive(now, socket, batch, likely, read_at)?;
                 likely = Likely::Many;
             }
         }
@@ -487,11 +490,17 @@ impl<'t, S: Storage> Loop<'t, S> {
         }
     }
 
-    /// Reads a batch from a socket.
-    fn receive(&mut self, now: &Now, number: usize, batch: usize, likely: Likely) -> io::Result<usize> {
-        let Self { sockets, service, arrivals, clock: own, .. } = self;
+    /// Reads a batch from a socket; the read begins at `begin`, when the wall clock shows `wall`.
+    fn receive(
+        &mut self,
+        now: &Now,
+        number: usize,
+        batch: usize,
+        likely: Likely,
+        (begin, wall): (Mono, Wall),
+    ) -> io::Result<usize> {
+        let Self { sockets, service, arrivals, .. } = self;
         let mut failure = Ok(());
-        let (begin, wall) = (own.mono(), clock::wall());
         let tag = u8::try_from(number).unwrap_or(u8::MAX);
         let received = sockets[number].recv(batch, likely, |datagram| {
             if failure.is_err() {

@@ -254,7 +254,7 @@ impl<'t, S: Storage> Service<'t, S> {
         let snapshot_at = self.is_snapshot_due.then(|| self.heard.plus_ms(PAUSE_MS));
         let kept = self.kept.as_ref().filter(|_| !self.ledger.is_closed());
         let identity_at = kept.and_then(|kept| kept.deadline(&self.ledger));
-        [self.server.next_deadline(), sync_at, snapshot_at, identity_at].into_iter().flatten().min()
+        [self.server.next_deadline(), sync_at, snapshot_at, identity_at].iter().flatten().min().copied()
     }
 
     /// How many datagrams this turn may take before this is asked again; 0: no more. Their replies,

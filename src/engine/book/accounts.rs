@@ -183,7 +183,7 @@ impl Book {
             self.halfway.clear();
         }
         let (Kind::Link, Some(account)) = (entry.kind, account) else { return };
-        if entry.detail.get("to").is_some() {
+        if entry.detail.has("to") {
             self.halfway.push(*entry).expect("it was just cleared");
             return;
         }

@@ -162,7 +162,7 @@ impl Book {
         }
         // The entry moves the account of the number's former holder and does not concern the
         // present one.
-        if entry.detail.get("former").is_some() {
+        if entry.detail.has("former") {
             return Ok(());
         }
         let row = self.find_or_add_card(card).ok_or(Mismatch::Full)?;

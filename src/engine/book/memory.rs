@@ -426,6 +426,6 @@ impl Memory {
 pub fn is_answer(entry: &Entry) -> bool {
     match entry.detail.reason() {
         Some(Reason::MachineClash | Reason::UnknownDevice | Reason::Malformed) => false,
-        _ => entry.detail.get("n").is_none() && entry.detail.code() != Some(105),
+        _ => !entry.detail.has("n") && entry.detail.code() != Some(105),
     }
 }

@@ -675,7 +675,7 @@ impl Book {
     fn apply_records(&mut self, entry: &Entry, at: Moment) {
         match entry.kind {
             _ if entry.is_of_record() => {
-                let is_sale = entry.detail.get("claimed").is_none();
+                let is_sale = !entry.detail.has("claimed");
                 let (id, is_taken) = (OfflineId::of(entry), entry.about.is_some());
                 self.offline.push(Offline { seq: entry.seq, id, at, is_sale, is_taken });
             }

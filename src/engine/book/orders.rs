@@ -90,7 +90,7 @@ impl Content {
         Some(match entry.kind {
             Kind::TopUp | Kind::Subsidy | Kind::PayOut | Kind::Adjust => {
                 let moved = entry.effect();
-                let is_by_account = entry.detail.get("via").is_some();
+                let is_by_account = entry.detail.has("via");
                 let subject = match entry.account {
                     Some(account) if is_by_account => Subject::Account(account),
                     _ => Subject::Card(CardNo::from_value(card())),
@@ -118,8 +118,8 @@ impl Content {
                 Self::new(mark.word(), card(), 0, 0)
             }
             // The first of two `link` entries: the second one names the order.
-            Kind::Link if entry.detail.get("to").is_some() => return None,
-            Kind::Link if entry.detail.get("was").is_none() => {
+            Kind::Link if entry.detail.has("to") => return None,
+            Kind::Link if !entry.detail.has("was") => {
                 let account = entry.account.map_or(0, |account| self::word(&account));
                 match entry.card {
                     Some(card) if is_reissue(entry) => Self::new(REISSUED, card.value(), 0, 0),
@@ -372,7 +372,7 @@ impl Orders {
             (Some(purpose), _) => {
                 let file = content.file(purpose.bytes());
                 if self.files.find(file).next().is_none() {
-                    let is_by_account = entry.detail.get("via").is_some();
+                    let is_by_account = entry.detail.has("via");
                     self.files.push(NamedFile { first: entry.seq, name: file, is_by_account });
                 }
                 let nth = entry.detail.get("nth").and_then(|nth| nth.0.parse().ok());

@@ -335,14 +335,14 @@ impl Entry {
 
     /// The device's time, if it was believed when the frame came (design.md, section 8).
     pub(crate) fn believed_at(&self) -> Option<Civil> {
-        self.at_device().filter(|_| self.detail.get("invalid").is_none())
+        self.at_device().filter(|_| !self.detail.has("invalid"))
     }
 
     /// Whether the entry counts for its card's day and period. A stored sale whose time was not
     /// believed does not, nor does a void of one.
     pub fn is_counted(&self) -> bool {
         match self.kind {
-            Kind::Offline | Kind::Void => self.detail.get("invalid").is_none() && !self.is_void_of_credit(),
+            Kind::Offline | Kind::Void => !self.detail.has("invalid") && !self.is_void_of_credit(),
             _ => true,
         }
     }
@@ -364,12 +364,12 @@ impl Entry {
 
     /// Whether the entry empties its account's subsidy purse, which may be empty.
     pub fn is_clear(&self) -> bool {
-        self.kind == Kind::Subsidy && self.account.is_some() && self.detail.get("clear").is_some()
+        self.kind == Kind::Subsidy && self.account.is_some() && self.detail.has("clear")
     }
 
     /// Whether the entry undoes a top-up or a subsidy, not a sale.
     pub fn is_void_of_credit(&self) -> bool {
-        self.kind == Kind::Void && self.detail.get("of").is_some()
+        self.kind == Kind::Void && self.detail.has("of")
     }
 
     /// What a void gives back or takes back in all: its effect, and the subsidy of the sale that a
@@ -382,7 +382,7 @@ impl Entry {
     /// Sales that the entry adds to its card's day: 1, 0, or -1 for a void in full.
     pub fn sales(&self) -> i8 {
         match self.kind {
-            kind if kind.is_sale() && self.detail.get("claimed").is_none() => 1,
+            kind if kind.is_sale() && !self.detail.has("claimed") => 1,
             Kind::Void if !self.is_partial() && !self.is_void_of_credit() => -1,
             _ => 0,
         }
@@ -395,7 +395,7 @@ impl Entry {
 
     /// Whether the entry is a void of a part of its sale or credit.
     pub fn is_partial(&self) -> bool {
-        self.kind == Kind::Void && self.detail.get("rest").is_some()
+        self.kind == Kind::Void && self.detail.has("rest")
     }
 
     /// Whether the entry has an effect on its account or card that lasts, also if the table no
@@ -562,6 +562,11 @@ impl Detail {
     pub fn get(&self, key: &str) -> Option<Value<'_>> {
         let value = self.value(key)?;
         Some(Value(core::str::from_utf8(value).expect("a word ends where a character does")))
+    }
+
+    /// Whether there is a word with this key.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.value(key).is_some()
     }
 
     #[inline]

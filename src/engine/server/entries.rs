@@ -64,7 +64,7 @@ impl Server<'_> {
         }
         match (entry.detail.day(), entry.kind) {
             (None, _) => entry.detail.push_day(day),
-            (Some(_), Kind::Offline | Kind::Void) if entry.detail.get("on").is_none() => entry.detail.push("on", day),
+            (Some(_), Kind::Offline | Kind::Void) if !entry.detail.has("on") => entry.detail.push("on", day),
             // A live sale is written on its own day.
             (Some(_), _) => (),
         }

@@ -386,7 +386,7 @@ impl Server<'_> {
         uses: i32,
     ) -> Result<Plan, Refused> {
         let entry = entry.filter(|entry| entry.seq == claim).ok_or(Refused::NoSuchEntry { seq: claim })?;
-        if entry.kind != Kind::Offline || entry.detail.get("claimed").is_none() {
+        if entry.kind != Kind::Offline || !entry.detail.has("claimed") {
             return Err(Refused::NotAClaim { seq: claim, kind: entry.kind });
         }
         // If the entry has no readable card, the operator decides.
@@ -465,7 +465,7 @@ impl Server<'_> {
     ) -> Result<Plan, Refused> {
         let sale = sale.filter(|sale| sale.seq == seq).ok_or(Refused::NoSuchEntry { seq })?;
         let no_sale = Refused::NotASale { seq, kind: sale.kind, about: sale.about };
-        let is_credit = matches!(sale.kind, Kind::TopUp | Kind::Subsidy) && sale.detail.get("clear").is_none();
+        let is_credit = matches!(sale.kind, Kind::TopUp | Kind::Subsidy) && !sale.detail.has("clear");
         if sale.sales() <= 0 && !is_credit {
             return Err(no_sale);
         }
