@@ -201,7 +201,10 @@ impl<'t, 's> Desk<'t, 's> {
                 | ControlRequest::Found { .. }
                 | ControlRequest::Head
                 | ControlRequest::Wait { .. }
-                | ControlRequest::CrcOf(_),
+                | ControlRequest::CrcOf(_)
+                | ControlRequest::Link(_)
+                | ControlRequest::Ack { .. }
+                | ControlRequest::ForgetOffice { .. },
             ) => {
                 assert_eq!(written, 0);
             }
@@ -228,7 +231,7 @@ impl<'t, 's> Desk<'t, 's> {
         let answered = answer(&mut self.service, &self.clock.now(), &mut Machine, line);
         let Answer { reply, .. } = answered.expect("memory can be written");
         let line = match reply {
-            ControlReply::Line(line) => line,
+            ControlReply::Line(line) | ControlReply::Stream { line, .. } => line,
             ControlReply::Deferred(Deferred::Reload { .. } | Deferred::Status) | ControlReply::Wait { .. } => {
                 "{\"ok\":true}".to_owned()
             }

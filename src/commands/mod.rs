@@ -28,6 +28,7 @@ mod days;
 mod help;
 mod import;
 mod ledger;
+mod link;
 mod load;
 #[cfg(feature = "manual")]
 mod manual;

@@ -24,6 +24,7 @@ use posgate::host::machine;
 use posgate::host::udp::{self, RECEIVE_BUFFER, Socket};
 use posgate::host::watch::Places;
 use posgate::lang::{self, Lang};
+use posgate::ledger::acks::{self, AckFiles};
 use posgate::ledger::identity::{self, FileKeeper, Found, Lineage, Verdict};
 use posgate::ledger::writer::Opening;
 use posgate::ledger::{self, DirFiles, DirStorage, Head, Ledger, OpenError, Opened, moved, segment};
@@ -118,6 +119,7 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], found: zone
     server.take_zone(zone.changes());
     let found = identity::read(&settings.identity);
     let mut keeper = FileKeeper::new(&settings.identity);
+    let mut acks = AckFiles::new(&settings.ledger_dir);
     let (mut ledger, opened) = open_ledger(settings, &clock, &zone, &mut server, &found)?;
     ledger.limit_segments(settings.segment_bytes);
     for warning in &opened.warnings {
@@ -153,6 +155,7 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], found: zone
         ledger_dir: settings.ledger_dir.clone(),
     });
     service.keep_identity(&mut keeper, found.fault().map(str::to_owned));
+    service.serve_offices(settings.may_offices_order, &mut acks, acks::read(&settings.ledger_dir));
     service.start().map_err(explain)?;
     if let Err(error) = identity::note_place(&settings.identity, &settings.ledger_dir) {
         debug!("identity place: {error}");
@@ -301,6 +304,7 @@ fn reload(
         zone: found.zone,
         segment_bytes,
         reserve_bytes,
+        may_offices_order: settings.may_offices_order,
         is_unchanged,
         headings,
         at_next_start: at_start,

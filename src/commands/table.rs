@@ -6,7 +6,7 @@
 use posgate::desk::control::request;
 use posgate::lang::Text;
 
-use super::{Options, addresses, audit, cards, check, import, ledger, serve};
+use super::{Options, addresses, audit, cards, check, import, ledger, link, serve};
 
 /// An option.
 #[derive(Clone, Copy, Debug)]
@@ -166,6 +166,7 @@ const MARK: &[Opt] = &[KEY, BY, NOTE, ORDERS, FOR, DRY, CONFIG, CONTROL, ANSWER]
 /// Orders that move money may name the account instead of a card.
 const BY_ACCOUNT: Opt = opt("account", "NAME", "by account 工号 instead of CARD", "按工号办理，代替 CARD");
 const CREDIT: &[Opt] = &[BY_ACCOUNT, USES, YES, KEY, BY, NOTE, ORDERS, FOR, DRY, CONFIG, CONTROL, ANSWER];
+const BY_WHOM: &[Opt] = &[BY, CONFIG, CONTROL, ANSWER];
 const ASK: &[Opt] = &[CONFIG, CONTROL, ANSWER];
 /// Of commands that say who gave them and are no orders: done twice they do no harm.
 const SIGNED: &[Opt] = &[BY, NOTE, CONFIG, CONTROL, ANSWER];
@@ -365,6 +366,35 @@ pub(super) const COMMANDS: &[Command] = &[
             (78, Text::new("it cannot be imported", "不能导入")),
         ],
         run: Some(import::run),
+    },
+    Command {
+        name: "link",
+        operands: &[],
+        options: &[
+            Opt {
+                is_needed: true,
+                ..opt(
+                    "office",
+                    "NAME",
+                    "the office: 1 to 25 letters, digits, - and _; its orders are by office:NAME",
+                    "总部的名称：1 到 25 个字母、数字、- 和 _；它办的事记为 office:NAME",
+                )
+            },
+            CONTROL,
+            CONFIG,
+        ],
+        summary: Text::new("one office's stream over stdin and stdout", "一个总部的连接，经标准输入和输出"),
+        text: Text::new(
+            "For the office's program, over SSH: entries go up as they become durable; questions come down, and orders as \
+             far as `list office_may` allows. A new stream of the same office ends the old one. It ends when the server \
+             does, and after 30 s of silence.",
+            "给总部的程序用，经 SSH：流水落盘就上传；下来的是查询，以及 `list office_may` 允许的操作。同一总部的新连接会结束旧的。服务器停了，或者 30 秒没有动静，连接就结束。",
+        ),
+        exits: &[(
+            74,
+            Text::new("the server is not there, or ended; the other side was silent", "服务器不在或停了；对方没有动静"),
+        )],
+        run: Some(link::run),
     },
     Command {
         name: "ledger verify",
@@ -787,12 +817,16 @@ pub(super) const COMMANDS: &[Command] = &[
             ANSWER,
         ],
     ),
-    ctl("ctl clock-accept", &[], &[BY, CONFIG, CONTROL, ANSWER]),
+    ctl("ctl clock-accept", &[], BY_WHOM),
     Command {
         summary: Text::new("an older copy of the ledger was seen", "确认已看到账本是旧副本"),
         ..ctl("ctl acknowledge", &[], SIGNED)
     },
     ctl("ctl branch", &[], SIGNED),
+    Command {
+        summary: Text::new("forget what an office has, once it is gone for good", "总部不再用了：不再记它收到了哪里"),
+        ..ctl("ctl office", &["forget", "NAME"], &[BY, CONFIG, CONTROL, ANSWER])
+    },
     ctl("ctl sync", &[], ASK),
     Command {
         name: "help",

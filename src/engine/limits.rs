@@ -231,6 +231,10 @@ pub const CONTROL_CLIENTS_MAX: usize = 32;
 /// one, which shows both sides that the other is there.
 pub const CONTROL_WAIT_S_MAX: u32 = 60;
 
+/// Offices whose acknowledgements are kept. One more is not heard: the operator forgets one that is
+/// gone.
+pub const OFFICES_MAX: usize = 4;
+
 /// Bytes of one line on the control socket, each way, its LF not counted. After a longer one the
 /// client gets an error and is disconnected.
 pub const CONTROL_LINE_MAX: usize = 4096;

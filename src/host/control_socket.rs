@@ -37,6 +37,7 @@ use crate::desk::json::Object;
 use crate::engine::limits::{CONTROL_CLIENTS_MAX, CONTROL_LINE_MAX, CONTROL_OUTPUT_LEN, CONTROL_TURN_LINES};
 use crate::engine::model::{EntrySeq, Mono};
 use crate::ledger::Head;
+use crate::ledger::acks::OfficeName;
 
 /// Disconnects clients that read none of their answers for this long, in milliseconds.
 const STALLED_MS: u64 = 10_000;
@@ -98,6 +99,8 @@ struct Client {
     waiting: Option<Waiting>,
     /// Since when the client reads none of its answers.
     stalled_since: Option<Mono>,
+    /// The office whose stream it is.
+    office: Option<OfficeName>,
     /// When its last whole line was answered; initially, when it connected.
     heard: Mono,
 }
@@ -270,16 +273,23 @@ impl Control {
     ///
     /// # Errors
     /// Those of `answer`.
-    pub(crate) fn answer_lines(&mut self, mut answer: impl FnMut(&[u8]) -> io::Result<Answer>) -> io::Result<()> {
+    pub(crate) fn answer_lines(
+        &mut self,
+        mut answer: impl FnMut(Option<&OfficeName>, &[u8]) -> io::Result<Answer>,
+    ) -> io::Result<()> {
         let mut left = CONTROL_TURN_LINES;
         let mut is_idle = false;
         while left > 0 && !is_idle {
             is_idle = true;
             for slot in (self.first..CONTROL_CLIENTS_MAX).chain(0..self.first) {
                 let Some(client) = self.clients[slot].as_mut().filter(|_| left > 0) else { continue };
+                let office = client.office;
                 match client.answer_line(&mut answer)? {
                     None => continue,
                     Some(is_heavy) => left = if is_heavy { 0 } else { left - 1 },
+                }
+                if client.office != office {
+                    self.end_other_streams(slot);
                 }
                 is_idle = false;
             }
@@ -288,12 +298,21 @@ impl Control {
         Ok(())
     }
 
+    /// Disconnects the client that was the stream of the same office before.
+    fn end_other_streams(&mut self, slot: usize) {
+        let office = self.clients[slot].as_ref().and_then(|client| client.office);
+        let others = self.clients.iter_mut().enumerate().filter(|(other, _)| *other != slot);
+        for client in others.filter_map(|(_, client)| client.as_mut()).filter(|client| client.office == office) {
+            client.is_gone = true;
+        }
+    }
+
     /// The next request of a committed turn that the loop itself answers, with
     /// [`Control::answer_deferred`].
     pub(crate) fn deferred(&self) -> Option<Deferred> {
         self.clients.iter().flatten().find_map(|client| match client.held.last()?.reply {
             ControlReply::Deferred(deferred) => Some(deferred),
-            ControlReply::Line(_) | ControlReply::Wait { .. } => None,
+            ControlReply::Line(_) | ControlReply::Stream { .. } | ControlReply::Wait { .. } => None,
         })
     }
 
@@ -354,6 +373,7 @@ impl Client {
             is_hung_up: false,
             waiting: None,
             stalled_since: None,
+            office: None,
             heard: now,
         }
     }
@@ -382,7 +402,10 @@ impl Client {
 
     /// Answers one line and returns whether it was heavy; `None` if there is no line, or no space
     /// for its answer.
-    fn answer_line(&mut self, answer: &mut impl FnMut(&[u8]) -> io::Result<Answer>) -> io::Result<Option<bool>> {
+    fn answer_line(
+        &mut self,
+        answer: &mut impl FnMut(Option<&OfficeName>, &[u8]) -> io::Result<Answer>,
+    ) -> io::Result<Option<bool>> {
         if self.is_gone || !self.has_room() {
             return Ok(None);
         }
@@ -399,7 +422,11 @@ impl Client {
             (self.filled, self.is_readable, self.is_over) = (0, false, true);
             return Ok(Some(false));
         };
-        let Answer { reply, is_heavy } = answer(&self.input[..len])?;
+        let Answer { reply, is_heavy } = answer(self.office.as_ref(), &self.input[..len])?;
+        if let ControlReply::Stream { office, .. } = &reply {
+            // Its next line is the office's already.
+            self.office = Some(*office);
+        }
         self.held.push(Held { reply });
         self.input.copy_within(len + 1..self.filled, 0);
         self.filled -= len + 1;
@@ -425,7 +452,7 @@ impl Client {
         self.sent = 0;
         for held in core::mem::take(&mut self.held) {
             match held.reply {
-                ControlReply::Line(line) => self.post(&line),
+                ControlReply::Line(line) | ControlReply::Stream { line, .. } => self.post(&line),
                 ControlReply::Wait { after, max_s } => {
                     let until = now.plus_ms(u64::from(max_s) * 1000);
                     self.waiting = Some(Waiting { after, until });
@@ -463,7 +490,7 @@ impl Client {
 impl Held {
     fn len(&self) -> usize {
         match &self.reply {
-            ControlReply::Line(line) => line.len() + 1,
+            ControlReply::Line(line) | ControlReply::Stream { line, .. } => line.len() + 1,
             ControlReply::Deferred(_) | ControlReply::Wait { .. } => CONTROL_OUTPUT_LEN,
         }
     }
@@ -564,10 +591,13 @@ mod tests {
             self.look(at_ms);
             let Self { control, heard, .. } = self;
             let before = heard.len();
-            let answered = control.answer_lines(|line| {
+            let answered = control.answer_lines(|_, line| {
                 heard.push(String::from_utf8_lossy(line).into_owned());
                 let reply = match line {
                     b"status" => ControlReply::Deferred(Deferred::Status),
+                    b"hq" | b"hq2" => {
+                        ControlReply::Stream { office: OfficeName::from_utf8(line).unwrap(), line: "hello".to_owned() }
+                    }
                     b"wait" => ControlReply::Wait { after: EntrySeq(5), max_s: 3 },
                     line => ControlReply::Line(format!("{} {}", line.len(), "x".repeat(line.len() % 4000))),
                 };
@@ -709,6 +739,25 @@ mod tests {
         let late = desk.connect();
         desk.look(2 * SILENT_MS);
         assert!(next_line(&late).contains("busy"));
+    }
+
+    #[test]
+    fn a_new_stream_of_an_office_ends_the_one_before_and_no_other() {
+        let mut desk = Desk::new();
+        let (mut old, mut other, mut new) = (desk.connect(), desk.connect(), desk.connect());
+        old.write_all(b"hq\n").unwrap();
+        other.write_all(b"hq2\n").unwrap();
+        assert_eq!(desk.turn(0), 2);
+        // Once more by the same client: nothing ends.
+        old.write_all(b"hq\n").unwrap();
+        assert_eq!((desk.turn(0), desk.clients()), (1, 3));
+        new.write_all(b"hq\n").unwrap();
+        assert_eq!((desk.turn(0), desk.clients()), (1, 2));
+        assert_eq!([next_line(&old), next_line(&old), next_line(&old)], ["hello\n", "hello\n", ""]);
+        assert_eq!((next_line(&new), next_line(&other)), ("hello\n".to_owned(), "hello\n".to_owned()));
+        other.write_all(b"x\n").unwrap();
+        desk.turn(0);
+        assert_eq!(next_line(&other), "1 x\n");
     }
 
     #[test]

@@ -33,6 +33,7 @@ use crate::engine::wire::{Buffer, Reply};
 use crate::files::zone::Zone;
 use crate::host::clock::{self, Clock};
 use crate::host::logging;
+use crate::ledger::acks::{Ack, AckKeeper, OfficeName};
 use crate::ledger::identity::Keeper;
 use crate::ledger::{Ledger, Storage};
 use crate::turn::{Service, Step};
@@ -76,6 +77,8 @@ pub struct Reloaded {
     pub segment_bytes: u64,
     /// Free bytes below which sales are refused.
     pub reserve_bytes: u64,
+    /// Whether an office may give orders.
+    pub may_offices_order: bool,
     /// Whether nothing changed, so that no entry is written.
     pub is_unchanged: bool,
     /// The card table's headings and separator, for rows to paste into it.
@@ -115,6 +118,7 @@ pub struct Loop<'t, S: Storage> {
     lines_at: Mono,
     ledger_dir: PathBuf,
     headings: Headings,
+    may_offices_order: bool,
     watch: Watch,
     trace: Trace,
 }
@@ -178,6 +182,7 @@ impl<'t, S: Storage> Loop<'t, S> {
             lines_at: Mono(0),
             ledger_dir: PathBuf::new(),
             headings: (Vec::new(), ','),
+            may_offices_order: false,
             watch: Watch::new(Places::default()),
             trace: Trace::default(),
         })
@@ -204,6 +209,18 @@ impl<'t, S: Storage> Loop<'t, S> {
     /// before: [`Service::keep_identity`]. Call it before [`Loop::start`].
     pub fn keep_identity(&mut self, keeper: &'t mut dyn Keeper, fault: Option<String>) {
         self.service.keep_identity(keeper, fault);
+    }
+
+    /// Sets whether an office may give orders, initially not, and where is kept what offices have;
+    /// `known` is what was kept before.
+    pub fn serve_offices(
+        &mut self,
+        may_order: bool,
+        keeper: &'t mut dyn AckKeeper,
+        known: io::Result<Vec<(OfficeName, Ack)>>,
+    ) {
+        self.may_offices_order = may_order;
+        self.service.keep_offices(keeper, known);
     }
 
     /// Sets the paths of the status files; initially none is written. Call it before
@@ -328,10 +345,11 @@ impl<'t, S: Storage> Loop<'t, S> {
             Ok(new) => new,
             Err(answer) => return Ok(answer),
         };
-        let Self { service, sockets, unsent, zone, clock, headings, watch, .. } = self;
+        let Self { service, sockets, unsent, zone, clock, headings, may_offices_order, watch, .. } = self;
         watch.wait_for_start(new.at_next_start);
         *zone = new.zone;
         *headings = new.headings;
+        *may_offices_order = new.may_offices_order;
         // In the new zone: the server compares the two.
         let now = &Now { stamp: zone.stamp(now.stamp.wall), ..*now };
         service.limit_segments(new.segment_bytes);
@@ -463,7 +481,7 @@ impl<'t, S: Storage> Loop<'t, S> {
 
     /// Answers a few lines of the control socket, after the devices' frames.
     fn take_lines(&mut self, now: &Now) -> io::Result<()> {
-        let Self { control, service, sockets, poll, ledger_dir, headings, .. } = self;
+        let Self { control, service, sockets, poll, ledger_dir, headings, may_offices_order, .. } = self;
         // Nearly always there is no line.
         let Some(control) = control.as_mut().filter(|control| control.has_work()) else { return Ok(()) };
         let begin = self.clock.mono();
@@ -475,8 +493,8 @@ impl<'t, S: Storage> Loop<'t, S> {
             // This turn's replies go first; the loop does not sleep while lines wait.
             return Ok(());
         }
-        let mut world = World { sockets, ledger_dir, headings };
-        control.answer_lines(|line| operator::answer(service, now, &mut world, line))?;
+        let mut world = World { sockets, ledger_dir, headings, may_offices_order: *may_offices_order };
+        control.answer_lines(|office, line| operator::answer_to(service, now, &mut world, office, line))?;
         self.rest_from_lines(begin);
         Ok(())
     }
@@ -524,6 +542,7 @@ struct World<'a> {
     sockets: &'a mut [Socket],
     ledger_dir: &'a Path,
     headings: &'a Headings,
+    may_offices_order: bool,
 }
 
 impl Host for World<'_> {
@@ -560,6 +579,10 @@ impl Host for World<'_> {
 
     fn headings(&self) -> (&[String], char) {
         (&self.headings.0, self.headings.1)
+    }
+
+    fn lets_offices_order(&self) -> bool {
+        self.may_offices_order
     }
 }
 

@@ -253,6 +253,7 @@ impl Watch {
                 unsynced: ledger.unsynced_bytes(),
                 unsynced_since: service.unsynced_since(),
                 syncs: ledger.syncs(),
+                offices: service.offices(),
             },
             outside: Outside {
                 is_running: self.is_running,
@@ -284,7 +285,8 @@ impl Watch {
 
 fn pulse<S: Storage>(service: &Service<S>, unsent: u64) -> Pulse {
     let ledger = service.ledger();
-    Pulse::of(service.server(), ledger.head(), !ledger.unsynced(), unsent, logging::troubles())
+    let (troubles, acks) = (logging::troubles(), service.acks_heard());
+    Pulse::of(service.server(), ledger.head(), !ledger.unsynced(), unsent, troubles, acks)
 }
 
 impl Target {

@@ -246,7 +246,7 @@ fn write_line<S: Storage>(storage: &mut S, name: &str, identity: &Identity, more
 }
 
 /// Replaces the file's bytes durably. At any moment the file holds the old bytes or the new ones.
-fn put<S: Storage>(storage: &mut S, name: &str, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn put<S: Storage>(storage: &mut S, name: &str, bytes: &[u8]) -> io::Result<()> {
     let part = heapless::format!(255; "{name}.tmp").map_err(|_| io::Error::from(ErrorKind::InvalidFilename))?;
     if storage.has(&part)? {
         storage.remove(&part)?;

@@ -22,6 +22,7 @@ use std::io;
 use crate::engine::model::EntrySeq;
 use crate::lang::tr;
 
+pub mod acks;
 pub(crate) mod archived;
 pub(crate) mod care;
 pub(crate) mod census;

@@ -40,7 +40,7 @@ const LOCK: &str = "lock";
 const RENEWED: [&str; 6] = [snapshot::NAME, archived::NAME, "good/config", "good/cards.csv", "header.tmp", "room.tmp"];
 
 /// Prefixes of the names of posgate's files in a ledger's directory.
-const OURS: [&str; 7] = ["ledger-", LINK, snapshot::NAME, archived::NAME, "good/", "header.tmp", "room.tmp"];
+const OURS: [&str; 8] = ["ledger-", LINK, snapshot::NAME, archived::NAME, "good/", "acks/", "header.tmp", "room.tmp"];
 
 /// A file or directory below a ledger's directory; a directory comes before its content.
 struct Item {
@@ -348,7 +348,8 @@ fn refuse_others(source: &DirStorage, to: &Path, items: &[Item]) -> Result<(), C
             ));
         }
         Some(Mark::Copied(_) | Mark::Copying(_)) => {
-            let is_ours = |name: &str| name == "good" || OURS.iter().any(|ours| name.starts_with(ours));
+            let is_ours =
+                |name: &str| name == "good" || name == "acks" || OURS.iter().any(|ours| name.starts_with(ours));
             let is_other = |name: &String| !is_ours(name) && items.iter().all(|item| item.name != **name);
             tree(to)?.into_iter().map(|item| item.name).find(is_other)
         }
@@ -558,7 +559,8 @@ pub fn remove_old(from: &Path, to: &Path, named: &[PathBuf]) -> Result<String, C
         let segments = segment::list(&storage)?;
         let is_named = |name: &str| named.iter().any(|path| is_one_place(&from.join(name), path));
         for Item { name, is_dir, .. } in items.iter().rev() {
-            let is_of_ledger = || RENEWED.contains(&name.as_str()) || segments.iter().any(|known| known.name == *name);
+            let is_renewed = RENEWED.contains(&name.as_str()) || name.starts_with("acks/");
+            let is_of_ledger = || is_renewed || segments.iter().any(|known| known.name == *name);
             let is_needless = *is_dir
                 || (!is_named(name)
                     && (is_of_ledger() || (to.join(name).is_file() && is_same_file(&storage, &files, name)?)));

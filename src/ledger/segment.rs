@@ -166,7 +166,7 @@ pub struct Line<'a> {
 
 impl Line<'_> {
     /// Whether its crc follows from the crc column of the line before.
-    pub(crate) fn is_chained(&self) -> bool {
+    pub fn is_chained(&self) -> bool {
         self.chain.is_some_and(|chain| self.follows(chain))
     }
 
@@ -203,13 +203,7 @@ impl<'a> Lines<'a> {
 
     /// The lines from `offset` on, where the line `number` begins. That line must follow from
     /// `chain`.
-    pub(crate) fn starting_at(
-        files: &'a dyn Files,
-        name: &'a str,
-        offset: u64,
-        number: u64,
-        chain: Option<u32>,
-    ) -> Self {
+    pub fn starting_at(files: &'a dyn Files, name: &'a str, offset: u64, number: u64, chain: Option<u32>) -> Self {
         let piece = vec![0; PIECE_LEN].into_boxed_slice();
         Self { files, name, piece, start: 0, end: 0, offset, number, chain }
     }

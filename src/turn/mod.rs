@@ -12,6 +12,7 @@
 //! own.
 
 mod laps;
+pub mod offices;
 mod orders;
 
 use std::io;
@@ -78,6 +79,8 @@ pub struct Service<'t, S: Storage> {
     /// When the last frame came.
     heard: Mono,
     laps: Laps,
+    /// What offices have of the ledger.
+    offices: offices::Offices<'t>,
 }
 
 /// The entries that the running turn handed to the ledger.
@@ -123,6 +126,7 @@ impl<'t, S: Storage> Service<'t, S> {
             kept: None,
             heard: Mono(0),
             laps: Laps::default(),
+            offices: offices::Offices::default(),
         }
     }
 
@@ -242,6 +246,7 @@ impl<'t, S: Storage> Service<'t, S> {
         self.server.stop(now, self.fx);
         self.commit_all(now, post)?;
         self.keep(now, true);
+        self.offices.keep(now, true);
         let counters = self.server.counters();
         let (received, approved, declined) = (counters.received, counters.approved, counters.declined);
         info!("stop received={received} approved={approved} declined={declined}{}", counters.others());
@@ -254,7 +259,8 @@ impl<'t, S: Storage> Service<'t, S> {
         let snapshot_at = self.is_snapshot_due.then(|| self.heard.plus_ms(PAUSE_MS));
         let kept = self.kept.as_ref().filter(|_| !self.ledger.is_closed());
         let identity_at = kept.and_then(|kept| kept.deadline(&self.ledger));
-        [self.server.next_deadline(), sync_at, snapshot_at, identity_at].iter().flatten().min().copied()
+        let acks_at = self.offices.deadline();
+        [self.server.next_deadline(), sync_at, snapshot_at, identity_at, acks_at].iter().flatten().min().copied()
     }
 
     /// How many datagrams this turn may take before this is asked again; 0: no more. Their replies,
@@ -360,6 +366,7 @@ impl<'t, S: Storage> Service<'t, S> {
         self.laps.end(Step::Results);
         self.is_snapshot_due |= is_new_segment;
         self.keep(now, is_new_segment);
+        self.offices.keep(now, false);
         self.laps.end(Step::Identity);
         let is_time = is_new_segment && self.expected_snapshot() <= SNAPSHOT_AT_ONCE_BYTES || self.is_pause(now);
         if self.is_snapshot_due && is_time && !self.ledger.unsynced() {

@@ -13,6 +13,7 @@ mod devices;
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests of serve")]
 mod harness;
 mod language;
+mod link;
 #[path = "../support/not_run.rs"]
 mod not_run;
 #[path = "../support/own_network.rs"]

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use tinyjson::JsonValue;
 
 use crate::harness::{Device, Server, Site, card};
-use crate::tools::{Client, until};
+use crate::tools::{Client, member, until};
 
 /// The members that the table names for the answers to each command, whatever their depth.
 fn promised() -> BTreeMap<String, BTreeSet<String>> {
@@ -192,6 +192,14 @@ fn every_answer_holds_what_the_readme_says_and_nothing_else() {
     assert!(script.ask("reload", "").starts_with("{\"ok\":false"));
     site.write("cards.csv", &table());
     script.done("reload", "");
+    // From here on the client is an office.
+    script.done("link", ",\"office\":\"hq\"");
+    let head = script.done("head", "").parse().unwrap();
+    let [ledger, seq, crc] = ["ledger", "seq", "crc"].map(|key| member(&head, key));
+    script.done("ack", &format!(",\"ledger\":\"{ledger}\",\"seq\":{seq},\"crc\":\"{crc}\""));
+    assert!(script.ask("forget-office", ",\"office\":\"hq\"").contains("an office may not forget-office"));
+    script.client = Client::of(&site);
+    script.done("forget-office", ",\"office\":\"hq\",\"by\":\"li\"");
     server.stop();
 
     for (cmd, promised) in promised() {

@@ -119,6 +119,11 @@ impl Link {
         Ok(Self { reader: BufReader::new(stream), path: path.to_owned(), began, broken: None })
     }
 
+    /// The connection alone.
+    pub(super) fn into_stream(self) -> UnixStream {
+        self.reader.into_inner()
+    }
+
     /// Sends a line.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ mod print;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -250,6 +251,11 @@ fn execute(spec: &'static Command, options: &Options) -> Result<(), Ended> {
     // Mistakes of the command line come first: nothing is sent before.
     let name = spec.of_ctl().unwrap_or(spec.name);
     let by = if spec.option("by").is_some() { Some(operator(options)?) } else { None };
+    if name == "office" && options.operands.first().is_none_or(|word| word != "forget") {
+        return Err(Ended::Usage(
+            tr("write `posgate ctl office forget NAME`", "请写 `posgate ctl office forget NAME`").to_owned(),
+        ));
+    }
     if let Some(key) = options.value("key").filter(|key| !is_key(key)) {
         return Err(Ended::Usage(tr!(
             "--key {}: write 1 to 40 letters, digits and signs without blanks",
@@ -305,6 +311,13 @@ fn execute(spec: &'static Command, options: &Options) -> Result<(), Ended> {
     match (by, order, file) {
         (Some(by), _, Some(file)) => file::apply(&mut call, &by, &file),
         (_, Some(order), None) => give_order(&mut call, &order),
+        (Some(by), None, None) if name == "office" => {
+            let [_, office] = options.operands.as_slice() else { unreachable!("two operands were asked for") };
+            let line = Object::new().text("cmd", "forget-office").text("office", office).text("by", by);
+            let answer = call.ask(&line.end())?;
+            call.tell(&answer, |_| say!("{office} is forgotten", "不再记 {office} 了"));
+            Ok(())
+        }
         (Some(by), None, None) => {
             let line = Object::new().text("cmd", name).text("by", by);
             let answer = call.ask(&line.text_if("note", options.value("note")).end())?;
@@ -543,6 +556,14 @@ fn ask(call: &mut Call) -> Result<(), Ended> {
         }
     }
     Ok(())
+}
+
+/// Connects to the control socket.
+///
+/// # Errors
+/// With the path and what to do.
+pub(super) fn connect(path: &Path) -> Result<UnixStream, String> {
+    Link::connect(path).map(Link::into_stream).map_err(|lost| lost.to_string())
 }
 
 /// The last entry that the server at this control socket has synced; `None`: nobody listens there.

@@ -13,6 +13,7 @@
 
 pub mod batch;
 pub mod changes;
+mod office;
 mod orders;
 mod queries;
 pub mod refusals;
@@ -23,10 +24,11 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use crate::desk::json::Object;
-use crate::desk::status::Status;
+use crate::desk::status::{SUMMARY_LEN_MAX, Status};
 use crate::engine::limits::CONTROL_LINE_MAX;
 use crate::engine::model::{EntrySeq, Now};
 use crate::engine::server::Refused;
+use crate::ledger::acks::OfficeName;
 use crate::ledger::{Head, Storage};
 use crate::turn::Service;
 use request::ControlRequest;
@@ -54,6 +56,13 @@ pub enum ControlReply {
         after: EntrySeq,
         /// The most seconds.
         max_s: u32,
+    },
+    /// This line; from now on the client is the stream of this office, and no other client is.
+    Stream {
+        /// The office.
+        office: OfficeName,
+        /// The line.
+        line: String,
     },
 }
 
@@ -87,12 +96,22 @@ pub trait Host {
     fn headings(&self) -> (&[String], char) {
         (&[], ',')
     }
+
+    /// Whether an office may give orders.
+    fn lets_offices_order(&self) -> bool {
+        false
+    }
 }
 
-/// The answer to `status`: the object of the status file, without the list of devices.
+/// The answer to `status`: the object of the status file, without the list of devices, and without
+/// that of offices if counters are so high that it does not fit.
 pub fn status(status: &Status) -> String {
     let mut summary = String::new();
-    status.emit_summary(&mut summary).expect("a String accepts everything");
+    status.emit_with_offices(&mut summary).expect("a String accepts everything");
+    if summary.len() > SUMMARY_LEN_MAX {
+        summary.clear();
+        status.emit_summary(&mut summary).expect("a String accepts everything");
+    }
     // The same object, with one more member at its beginning.
     let members = summary.trim_end().strip_prefix('{').unwrap_or_default();
     format!("{{\"ok\":true,{members}")
@@ -104,7 +123,7 @@ pub(crate) fn last_entry(ledger: u64, synced: Head) -> String {
     queries::entry(ledger, synced)
 }
 
-/// Answers a line, given without its LF.
+/// Answers a line, given without its LF, of a client that is no office's stream.
 ///
 /// # Errors
 /// If the ledger cannot be written.
@@ -114,7 +133,24 @@ pub fn answer<S: Storage>(
     host: &mut dyn Host,
     line: &[u8],
 ) -> io::Result<Answer> {
-    let request = request::parse(line);
+    answer_to(service, now, host, None, line)
+}
+
+/// As [`answer`], to the stream of an office, if the client is one.
+///
+/// # Errors
+/// If the ledger cannot be written.
+pub fn answer_to<S: Storage>(
+    service: &mut Service<'_, S>,
+    now: &Now,
+    host: &mut dyn Host,
+    office: Option<&OfficeName>,
+    line: &[u8],
+) -> io::Result<Answer> {
+    let request = match office {
+        None => request::parse(line),
+        Some(office) => office::read(office, host.lets_offices_order(), line),
+    };
     let is_heavy = request.as_ref().is_ok_and(ControlRequest::is_heavy);
     let line = match request {
         Err(sentence) => Object::error(sentence).end(),
@@ -131,16 +167,24 @@ pub fn answer<S: Storage>(
         Ok(ControlRequest::Branch { by, note }) => orders::branch(service, now, &by, &note)?,
         Ok(ControlRequest::Sync) => orders::sync(service),
         // A collector must not get an entry that a later start may cut.
-        Ok(ControlRequest::Head | ControlRequest::Wait { .. } | ControlRequest::CrcOf(_))
-            if !service.ledger().is_proven() =>
-        {
-            orders::refusal(&Refused::Full)
-        }
+        Ok(
+            ControlRequest::Head
+            | ControlRequest::Wait { .. }
+            | ControlRequest::CrcOf(_)
+            | ControlRequest::Link(_)
+            | ControlRequest::Ack { .. },
+        ) if !service.ledger().is_proven() => orders::refusal(&Refused::Full),
         Ok(ControlRequest::Head) => last_entry(service.ledger().number(), service.ledger().synced()),
         Ok(ControlRequest::Wait { after, max_s }) => {
             return Ok(Answer { reply: ControlReply::Wait { after, max_s }, is_heavy });
         }
         Ok(ControlRequest::CrcOf(seq)) => queries::crc_of(service.ledger(), seq),
+        Ok(ControlRequest::Link(office)) => {
+            let line = office::hello(service, now, host.ledger_dir());
+            return Ok(Answer { reply: ControlReply::Stream { office, line }, is_heavy });
+        }
+        Ok(ControlRequest::Ack { ledger, head }) => office::ack(service, now, office, ledger, head),
+        Ok(ControlRequest::ForgetOffice { office, by }) => office::forget(service, &office, by.as_str()),
         Ok(ControlRequest::Discover { port }) => {
             service.server_mut().forget_found();
             match host.discover(port) {

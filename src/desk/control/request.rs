@@ -17,6 +17,8 @@ use crate::engine::model::{
 };
 use crate::files::problem::hidden;
 use crate::lang::{self, tr};
+use crate::ledger::Head;
+use crate::ledger::acks::{OfficeName, office_name};
 
 /// Most uses in one order.
 const USES_MAX: i32 = crate::engine::server::USES_MAX;
@@ -142,6 +144,22 @@ pub enum ControlRequest {
     },
     /// Show the crc of an entry.
     CrcOf(EntrySeq),
+    /// This client is an office's stream from now on.
+    Link(OfficeName),
+    /// The office of this client has everything up to this entry.
+    Ack {
+        /// The ledger.
+        ledger: u64,
+        /// The entry.
+        head: Head,
+    },
+    /// Forget an office.
+    ForgetOffice {
+        /// Its name.
+        office: OfficeName,
+        /// Who gives the order.
+        by: Operator,
+    },
 }
 
 impl ControlRequest {
@@ -159,8 +177,9 @@ impl ControlRequest {
             Self::Branch { .. } => true,
             Self::Show { .. } | Self::ClockAccept { .. } | Self::Acknowledge { .. } => false,
             Self::Sync | Self::Head | Self::Wait { .. } => false,
-            // It reads some pieces of a segment.
-            Self::CrcOf(_) => true,
+            // They read some pieces of a segment, or write a file.
+            Self::CrcOf(_) | Self::Ack { .. } | Self::ForgetOffice { .. } => true,
+            Self::Link(_) => true,
         }
     }
 }
@@ -279,6 +298,21 @@ pub const COMMANDS: &[CommandSpec] = &[
     command("head", &[], &[], "the last entry that is durable, with its crc", "账本末条，带 crc"),
     command("wait", &["after"], &["max_s"], "the same once it is later than `after`", "账本末条超过 `after` 时的应答"),
     command("crc_of", &["seq"], &[], "the crc of an entry", "一条流水的 crc"),
+    command(
+        "link",
+        &["office"],
+        &[],
+        "this client is that office's stream from now on; the one before is disconnected",
+        "此后这个客户就是该总部的连接；原来的断开",
+    ),
+    command(
+        "ack",
+        &["ledger", "seq", "crc"],
+        &[],
+        "the office has everything up to this entry",
+        "总部已有到这一条为止的全部流水",
+    ),
+    command("forget-office", &["office", "by"], &[], "forget what an office has", "不再记总部收到了哪里"),
 ];
 
 /// Parses a line.
@@ -286,9 +320,18 @@ pub const COMMANDS: &[CommandSpec] = &[
 /// # Errors
 /// A sentence that says what to write instead.
 pub fn parse(line: &[u8]) -> Result<ControlRequest, String> {
+    read(&value_of(line)?)
+}
+
+/// The JSON value of a line.
+pub(super) fn value_of(line: &[u8]) -> Result<Value, String> {
     let text = core::str::from_utf8(line).map_err(|_| "the line is not UTF-8".to_owned())?;
-    let value = json::parse(text).map_err(|wrong| format!("{wrong}; send an object such as {{\"cmd\":\"status\"}}"))?;
-    let Value::Object(members) = &value else {
+    json::parse(text).map_err(|wrong| format!("{wrong}; send an object such as {{\"cmd\":\"status\"}}"))
+}
+
+/// Reads the value of a line.
+pub(super) fn read(value: &Value) -> Result<ControlRequest, String> {
+    let Value::Object(members) = value else {
         return Err(format!("this is {}: send an object such as {{\"cmd\":\"status\"}}", value.sort()));
     };
     let Some(cmd) = value.text("cmd") else {
@@ -315,7 +358,7 @@ pub fn parse(line: &[u8]) -> Result<ControlRequest, String> {
     if let Some(key) = spec.needs.iter().find(|key| value.get(key).is_none() && !has_other(key)) {
         return Err(format!("{cmd} needs \"{key}\""));
     }
-    Members { value: &value }.request(spec.name)
+    Members { value }.request(spec.name)
 }
 
 /// The members of a request; their names are checked.
@@ -383,7 +426,14 @@ impl Members<'_> {
                 let wanted = || format!("\"max_s\" must be a number of seconds up to {CONTROL_WAIT_S_MAX}");
                 Ok(ControlRequest::Wait { after, max_s: max_s.ok_or_else(wanted)? })
             }
-            "crc_of" => Ok(ControlRequest::CrcOf(EntrySeq(self.count("seq")?.unwrap_or_default()))),
+            "crc_of" => Ok(ControlRequest::CrcOf(self.seq()?)),
+            "link" => Ok(ControlRequest::Link(self.office()?)),
+            "ack" => {
+                let ledger = self.hex("ledger", 16)?;
+                let crc = self.hex("crc", 8)? as u32;
+                Ok(ControlRequest::Ack { ledger, head: Head { seq: self.seq()?, crc } })
+            }
+            "forget-office" => Ok(ControlRequest::ForgetOffice { office: self.office()?, by: self.by()? }),
             _ => Err(format!("unknown command {cmd}")),
         }
     }
@@ -479,6 +529,29 @@ impl Members<'_> {
                 "{key} 要写账户编号，1 到 24 字节（一个汉字 3 字节）"
             )
         })
+    }
+
+    fn seq(&self) -> Result<EntrySeq, String> {
+        Ok(EntrySeq(self.count("seq")?.unwrap_or_default()))
+    }
+
+    fn office(&self) -> Result<OfficeName, String> {
+        let office = self.text("office")?.and_then(|text| office_name(&text));
+        office.ok_or_else(|| {
+            tr(
+                "\"office\" must be an office's name: 1 to 25 letters, digits, - and _",
+                "office 要写总部的名称：1 到 25 个字母、数字、- 和 _",
+            )
+            .to_owned()
+        })
+    }
+
+    /// Hexadecimal digits of which there are so many.
+    fn hex(&self, key: &str, len: usize) -> Result<u64, String> {
+        let text =
+            self.text(key)?.filter(|text| text.len() == len && text.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let number = text.and_then(|text| u64::from_str_radix(&text, 16).ok());
+        number.ok_or_else(|| format!("\"{key}\" must be {len} hexadecimal digits"))
     }
 
     fn by(&self) -> Result<Operator, String> {
@@ -687,6 +760,8 @@ mod tests {
         for spec in COMMANDS {
             let field = |key: &&str| match *key {
                 "seq" | "after" => format!("\"{key}\":12"),
+                "ledger" => "\"ledger\":\"00000000000000a1\"".to_owned(),
+                "crc" => "\"crc\":\"0000c0de\"".to_owned(),
                 "old" | "new" if spec.name == "rename" => format!("\"{key}\":\"S{key}\""),
                 "card" | "old" | "new" => format!("\"{key}\":\"88\""),
                 "by" if spec.takes.contains(&"key") => "\"by\":\"li\",\"key\":\"k1\"".to_owned(),

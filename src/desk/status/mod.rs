@@ -17,6 +17,7 @@ use crate::engine::model::rules::UnknownDevices;
 use crate::engine::model::{EntrySeq, Mono, Now, Stamp};
 use crate::engine::server::{Counters, DeviceView, Room, Server};
 use crate::ledger::{Head, Parent};
+use crate::turn::offices::Office;
 
 /// Most bytes of a summary: a line of the control socket has at most 4,096, including the members
 /// around it.
@@ -81,6 +82,8 @@ pub struct LedgerFacts<'a> {
     pub unsynced_since: Option<Mono>,
     /// Syncs since the start.
     pub syncs: u64,
+    /// What offices have of it.
+    pub offices: &'a [Office],
 }
 
 impl LedgerFacts<'_> {
@@ -121,13 +124,25 @@ impl Status<'_> {
         json.close('}')
     }
 
-    /// Writes the status file: the same object with every device in `device_list`, and LF.
+    /// As [`Status::emit_summary`], with what offices have; of any length.
+    ///
+    /// # Errors
+    /// The sink's.
+    pub fn emit_with_offices(&self, out: &mut dyn Write) -> fmt::Result {
+        let mut json = Json::new(out);
+        self.begin(&mut json)?;
+        self.offices(&mut json)?;
+        json.close('}')
+    }
+
+    /// Writes the status file: that object with every device in `device_list`, and LF.
     ///
     /// # Errors
     /// The sink's.
     pub fn emit(&self, out: &mut dyn Write) -> fmt::Result {
         let mut json = Json::new(out);
         self.begin(&mut json)?;
+        self.offices(&mut json)?;
         json.key("device_list")?;
         json.open('[')?;
         for device in self.server.0.devices() {
@@ -270,6 +285,20 @@ impl Status<'_> {
         json.close('}')
     }
 
+    fn offices(&self, json: &mut Json) -> fmt::Result {
+        let (ledger, now) = (&self.ledger, &self.now);
+        json.key("offices")?;
+        json.open('[')?;
+        for office in ledger.offices {
+            json.open('{')?;
+            json.text("name", office.name)?;
+            json.value("seq", office.ack.head.seq)?;
+            json.value_or_null("age_s", office.age_s(now))?;
+            json.close('}')?;
+        }
+        json.close(']')
+    }
+
     fn count_devices(&self, json: &mut Json) -> fmt::Result {
         let server = self.server.0;
         let is_served = server.rules().unknown_devices == UnknownDevices::Serve;
@@ -331,12 +360,14 @@ pub struct Pulse {
     is_synced: bool,
     unsent: u64,
     troubles: u32,
+    acks: u32,
 }
 
 impl Pulse {
     /// The current values. `is_synced` says that no entry waits for a sync; `troubles` is the
     /// number of warnings and errors, which wraps.
-    pub fn of(server: &Server, head: Head, is_synced: bool, unsent: u64, troubles: u32) -> Self {
+    /// `acks` counts what offices said, and wraps.
+    pub fn of(server: &Server, head: Head, is_synced: bool, unsent: u64, troubles: u32, acks: u32) -> Self {
         Self {
             counters: server.counters().clone(),
             head,
@@ -347,6 +378,7 @@ impl Pulse {
             is_synced,
             unsent,
             troubles,
+            acks,
         }
     }
 }
@@ -359,6 +391,7 @@ mod tests {
     use tinyjson::JsonValue;
 
     use super::*;
+    use crate::engine::limits::OFFICES_MAX;
     use crate::engine::model::Date;
     use crate::engine::model::trouble::TROUBLE_LEN_MAX;
     use crate::engine::server::{Effects, Origin, Tables};
@@ -382,6 +415,7 @@ mod tests {
             unsynced: 0,
             unsynced_since: None,
             syncs: 0,
+            offices: &[],
         }
     }
 
@@ -401,6 +435,7 @@ mod tests {
             unsynced: usize::MAX,
             unsynced_since: Some(Mono(0)),
             syncs: u64::MAX,
+            offices: &[],
         }
     }
 
@@ -426,9 +461,10 @@ mod tests {
         let mut trouble = Trouble { count: u32::MAX, is_error: true, ..Trouble::default() };
         while trouble.line.push('"').is_ok() {}
         assert_eq!(trouble.line.len(), TROUBLE_LEN_MAX);
+        let offices = [Office::highest(); OFFICES_MAX];
         let status = Status {
             server: ServerRef(&server),
-            ledger: highest(),
+            ledger: LedgerFacts { offices: &offices, ..highest() },
             outside: Outside {
                 is_running: true,
                 pid: Some(u32::MAX),
@@ -451,7 +487,16 @@ mod tests {
         assert!(summary.contains("\"why\":\"not-synchronized\""), "{summary}");
         let mut whole = String::new();
         status.emit(&mut whole).unwrap();
-        assert_eq!(whole, summary[..summary.len() - 1].to_owned() + ",\"device_list\":[]}\n");
+        let mut more = String::new();
+        status.emit_with_offices(&mut more).unwrap();
+        assert!(more.starts_with(&summary[..summary.len() - 1]));
+        assert_eq!(more.matches("{\"name\":\"xxx").count(), OFFICES_MAX);
+        assert_eq!(whole, more[..more.len() - 1].to_owned() + ",\"device_list\":[]}\n");
+        // Only then they do not fit the control socket's line, which is answered all the same.
+        let line = crate::desk::control::status(&status);
+        assert!(more.len() > SUMMARY_LEN_MAX && !line.contains("offices") && line.len() <= 4096);
+        let few = Status { ledger: LedgerFacts { offices: &offices, ..facts() }, trouble: None, ..status };
+        assert!(crate::desk::control::status(&few).contains("\"offices\":[{\"name\""));
     }
 
     #[test]

@@ -208,6 +208,11 @@ pub struct ZoneChange {
 pub struct ZoneChanges(Vec<ZoneChange>);
 
 impl ZoneChanges {
+    /// The changes, the oldest first.
+    pub fn as_slice(&self) -> &[ZoneChange] {
+        &self.0
+    }
+
     /// Takes changes in ascending order.
     pub fn new(changes: Vec<ZoneChange>) -> Self {
         assert!(changes.is_sorted_by_key(|change| change.at_s), "the oldest first");

@@ -62,7 +62,7 @@ use crate::engine::limits::TIMERS_MAX;
 use crate::engine::model::card::CardRow;
 use crate::engine::model::{
     AccountId, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, Figures, Kind, MachineNo, MissingEntries,
-    Mono, Now, Reason, Rules, Stamp, ZoneChanges,
+    Mono, Now, Reason, Rules, Stamp, ZoneChange, ZoneChanges,
 };
 use crate::engine::wheel::Wheel;
 use crate::engine::wire::{Body, Code, DeviceFrame};
@@ -314,6 +314,11 @@ impl<'t> Server<'t> {
     /// after a reload.
     pub fn take_zone(&mut self, zone: ZoneChanges) {
         self.zone = zone;
+    }
+
+    /// The changes of the zone that gives stamps their offsets.
+    pub(crate) fn zone_changes(&self) -> &[ZoneChange] {
+        self.zone.as_slice()
     }
 
     /// Sets the source of the zone that gives stamps their offsets, for status: at the start and

@@ -81,6 +81,7 @@ fn every_option_of_the_table_is_read() {
                 Form::Zone => "CST-8",
                 Form::Money => "12.00",
                 Form::Dates => "2026-10-01..2026-10-07",
+                Form::Word(words) => words[0],
                 _ => option.default.unwrap_or("lan"),
             };
             let keyword = if option.is_list { "list" } else { "option" };

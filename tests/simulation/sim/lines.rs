@@ -101,7 +101,7 @@ pub fn say<S: Storage>(service: &mut Service<S>, now: &Now, line: &str) -> io::R
     super::tell(|| format!("desk says {line}"));
     let answer = control::answer(service, now, &mut Router, line.as_bytes())?;
     let text = match answer.reply {
-        ControlReply::Line(text) => text,
+        ControlReply::Line(text) | ControlReply::Stream { line: text, .. } => text,
         // The loop's own.
         ControlReply::Deferred(_) | ControlReply::Wait { .. } => "{\"ok\":true}".to_owned(),
     };

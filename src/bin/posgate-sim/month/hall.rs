@@ -519,7 +519,7 @@ impl Hall {
         let now = self.now();
         let mut desk = Desk { ledger_dir: self.directory.join("ledger") };
         match control::answer(service, &now, &mut desk, line)?.reply {
-            ControlReply::Line(line) => Ok(line),
+            ControlReply::Line(line) | ControlReply::Stream { line, .. } => Ok(line),
             others @ (ControlReply::Deferred(_) | ControlReply::Wait { .. }) => {
                 Err(io::Error::other(format!("{others:?} is for the loop of `posgate serve`")))
             }
