@@ -1,5 +1,6 @@
-//! The desk without a web page (`deploy/desk/posgate-desk`): what a key may order, with a stand-in
-//! for posgate that writes down its arguments. Whatever comes over the network, it is these four
+//! The desk without a web page (`deploy/desk/posgate-desk`) and an office's key
+//! (`deploy/desk/posgate-link`): what a key may order, with a stand-in for posgate that writes down
+//! its arguments. Whatever comes over the network, it is these four
 //! orders or nothing.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
@@ -19,6 +20,10 @@ use tempfile::TempDir;
 
 fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/desk/posgate-desk")
+}
+
+fn office_script() -> PathBuf {
+    script().with_file_name("posgate-link")
 }
 
 /// A directory with a stand-in that writes each argument into a file, a line each, and fails with
@@ -42,6 +47,10 @@ impl Desk {
 
     /// The same with more words in `authorized_keys`.
     fn run_for(&self, shell: &str, words: &[&str], command: Option<&str>) -> Option<Output> {
+        self.run_script(&script(), shell, words, command)
+    }
+
+    fn run_script(&self, script: &Path, shell: &str, words: &[&str], command: Option<&str>) -> Option<Output> {
         let posgate = self.dir.path().join("posgate");
         let mut process = Command::new(shell);
         if shell == "busybox" {
@@ -50,7 +59,7 @@ impl Desk {
         // What a client might get into the environment.
         process.env("POSGATE_BY", "mallory").env("IFS", "0").env("POSGATE_CONFIG", "/tmp/x");
         // A word like `*` would become these names.
-        process.current_dir(self.dir.path()).arg(script()).args(words).arg(posgate);
+        process.current_dir(self.dir.path()).arg(script).args(words).arg(posgate);
         match command {
             Some(command) => process.env("SSH_ORIGINAL_COMMAND", command),
             None => process.env_remove("SSH_ORIGINAL_COMMAND"),
@@ -225,8 +234,39 @@ fn anything_else_is_refused_and_posgate_never_runs() {
 }
 
 #[test]
+fn an_offices_key_gets_its_own_stream_and_nothing_else() {
+    let desk = Desk::new();
+    let run = |shell: &str, words: &[&str], command| desk.run_script(&office_script(), shell, words, command);
+    for shell in SHELLS {
+        for (words, wanted) in [
+            (&["hq"][..], "link --office hq by=none"),
+            (&["Campus_2-east"], "link --office Campus_2-east by=none"),
+            (&["--config", "/etc/posgate/x y", "hq"], "link --office hq --config /etc/posgate/x y by=none"),
+            (&["--control", "/run/ctl.sock", "hq"], "link --office hq --control /run/ctl.sock by=none"),
+        ] {
+            for command in [None, Some("")] {
+                let Some(output) = run(shell, words, command) else { break };
+                assert_eq!(desk.asked().join(" "), wanted, "{shell}: {words:?}");
+                assert_eq!(output.status.code(), Some(3), "posgate's own exit code");
+            }
+        }
+        for command in ["sh", "link --office other", "--office other", "x; id", "$(id)", "\n", " "] {
+            let Some(output) = run(shell, &["hq"], Some(command)) else { break };
+            assert_eq!((output.status.code(), desk.asked().len()), (Some(64), 0), "{shell}: {command:?}");
+        }
+        let long = "x".repeat(26);
+        for words in
+            [&[""][..], &["-x"], &["a b"], &["a.b"], &["$(id)"], &[&long], &["--config", "ctl", "hq"], &["--config"]]
+        {
+            let Some(output) = run(shell, words, None) else { break };
+            assert_eq!((output.status.code(), desk.asked().len()), (Some(64), 0), "{shell}: {words:?}");
+        }
+    }
+}
+
+#[test]
 fn shellcheck_finds_nothing() {
-    match Command::new("shellcheck").arg(script()).output() {
+    match Command::new("shellcheck").args([script(), office_script()]).output() {
         Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
         Err(error) => not_run(&format!("shellcheck: {error}")),
     }

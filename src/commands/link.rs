@@ -8,8 +8,8 @@
 //!
 //! *Invariants:*
 //! - Nothing is sent that the server has not said to be durable.
-//! - Memory is bounded: while the peer does not read, nothing is read for it; its lines are answered
-//!   one by one; of a line at most [`CONTROL_LINE_MAX`] bytes are kept.
+//! - Memory is bounded: while the peer does not read, nothing is read for it; of its lines eight
+//!   wait for their answers; of a line at most [`CONTROL_LINE_MAX`] bytes are kept.
 //! - A peer that says nothing for [`SILENT_MS`], or takes nothing for so long, ends the stream.
 //! - What an office may do is decided by the server: it knows this stream as that office's.
 

@@ -223,8 +223,8 @@ pub const LIMITED_PER_DEVICE: u32 = 20;
 pub const LIMITED_IN_ALL: u32 = 200;
 
 /// Clients of the control socket. A further one replaces a client that was silent for a minute, or
-/// gets the answer "busy": an office has two, and a desk's program, web pages that wait for the next
-/// sale, a person and a monitor have one each. Each has some 12 KB at most.
+/// gets the answer "busy": an office has two, and a desk's program, web pages that wait for the
+/// next sale, a person and a monitor have one each. Each has some 12 KB at most.
 pub const CONTROL_CLIENTS_MAX: usize = 32;
 
 /// Seconds that a client may wait for the next entry in one line (`wait`): then it gets the last

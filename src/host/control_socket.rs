@@ -1,8 +1,8 @@
 //! The control socket: lines from the operator's tools in, answers out (design.md, section 4,
 //! option `control`). *Invariants:*
 //! - Nothing here blocks. A turn accepts at most eight clients and answers at most
-//!   [`CONTROL_TURN_LINES`] lines, after the devices' frames: no client, however fast, slow, silent or
-//!   hostile, delays a terminal.
+//!   [`CONTROL_TURN_LINES`] lines, after the devices' frames: no client, however fast, slow, silent
+//!   or hostile, delays a terminal.
 //! - A client that waits for the next entry costs a turn one comparison. It is disconnected when it
 //!   hangs up, and otherwise waits at most a minute.
 //! - Each client has buffers of fixed size. The server stops reading from a client that does not
@@ -324,8 +324,8 @@ impl Control {
         }
     }
 
-    /// Sends the answers of a committed turn, and to clients that wait for it the last durable entry
-    /// of this ledger; drops clients that disconnected or stalled.
+    /// Sends the answers of a committed turn, and the last durable entry of this ledger to clients
+    /// that wait for it; drops clients that disconnected or stalled.
     pub fn deliver(&mut self, now: Mono, ledger: u64, synced: Head) {
         for slot in self.clients.iter_mut() {
             let Some(client) = slot else { continue };

@@ -117,8 +117,8 @@ pub fn status(status: &Status) -> String {
     format!("{{\"ok\":true,{members}")
 }
 
-/// The answer to `head` and `wait`: the last durable entry. A power cut can undo later entries, so a
-/// collector stops there.
+/// The answer to `head` and `wait`: the last durable entry. A power cut can undo later entries, so
+/// a collector stops there.
 pub(crate) fn last_entry(ledger: u64, synced: Head) -> String {
     queries::entry(ledger, synced)
 }
