@@ -5,7 +5,7 @@
 //! ```
 //!
 //! `at` is the turn's begin, `us` its length; then come the steps that took a microsecond or more,
-//! each with its microseconds. Turns without a frame that took less than a millisecond have no line.
+//! each with its microseconds. A turn that took neither a frame nor a millisecond has no line.
 //! `posgate-sim crowd --server-log FILE` reads these lines to say what the server did when a
 //! terminal waited longest. The lines have a target of their own, so that they can be had alone:
 //! `RUST_LOG=info,posgate::host::trace=debug`.

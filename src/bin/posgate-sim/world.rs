@@ -332,8 +332,8 @@ impl World {
 
     fn wait(&mut self, time: Duration) -> io::Result<()> {
         let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
-        // The poll counts milliseconds and rounds up. It gets whole ones, so that it is not late; what
-        // is due sooner is looked at at once.
+        // The poll counts milliseconds and rounds up. It gets whole ones, so that it is not late;
+        // what is due sooner is looked at at once.
         let timeout = Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         let polled = self.poll.poll(&mut events, Some(timeout));
         let ready: Vec<_> = events.iter().map(|event| event.token().0).collect();
