@@ -232,6 +232,9 @@ pub struct Entry {
     pub detail: Detail,
 }
 
+// Half of it is the detail. With numbers of 24 bytes, 32 in an `Option`, it had 48 more.
+const _: () = assert!(size_of::<Entry>() <= 624, "an entry grew: see docs/performance.md");
+
 impl Entry {
     /// An entry with only kind, time and clock. Its seq is 0 until it is known.
     ///
