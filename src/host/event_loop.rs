@@ -121,6 +121,8 @@ pub struct Loop<'t, S: Storage> {
     may_offices_order: bool,
     watch: Watch,
     trace: Trace,
+    /// Whether a SIGHUP waits until every subsidy is cleared.
+    reload_waits: bool,
 }
 
 /// Replies that could not be sent.
@@ -185,6 +187,7 @@ impl<'t, S: Storage> Loop<'t, S> {
             may_offices_order: false,
             watch: Watch::new(Places::default()),
             trace: Trace::default(),
+            reload_waits: false,
         })
     }
 
@@ -287,9 +290,14 @@ impl<'t, S: Storage> Loop<'t, S> {
             let now = self.now();
             logging::set_offset(now.stamp.offset_s);
             self.turn(&now)?;
-            if is_reload {
+            let is_clearing = self.service.server().clearing().is_some();
+            if is_reload || self.reload_waits && !is_clearing {
                 let reloaded = reload(self.service.server_mut(), None);
                 self.service.laps().end(Step::Reload);
+                self.reload_waits = reloaded.is_err() && is_clearing;
+                if self.reload_waits {
+                    info!("reload waits: it is tried again when every subsidy is cleared");
+                }
                 self.reload(&now, reloaded)?;
             }
             self.answer_deferred(&now, &mut reload)?;

@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use nix::sys::signal::Signal;
+
 use crate::harness::{CARDS, Device, Server, Site, card};
 use crate::tools::{Client, command, ctl, end, until};
 
@@ -141,6 +143,26 @@ fn terminals_sell_while_everybody_is_cleared() {
         .map(|line| line.fen("subsidy"))
         .sum();
     assert_eq!(taken + cleared, -300 * i64::try_from(MANY).unwrap());
+}
+
+/// The table of the next month comes while the last one is cleared: what it opens is not emptied.
+#[test]
+fn a_table_that_comes_while_everybody_is_cleared_waits_and_keeps_its_subsidies() {
+    const MANY: u64 = 6000;
+    let site = site(MANY);
+    let server = site.start();
+    let child = command(&site, &ALL).spawn().expect("it starts");
+    until("it has begun", || site.ledger().lines.iter().any(|line| line.detail("clear") == Some("all")));
+    site.write("cards.csv", &table(MANY + 1));
+    server.signal(Signal::SIGHUP);
+    ctl(&site, &["reload"]).expect(1, &["every subsidy is being cleared"]);
+    server.wait_for_trouble("every subsidy is being cleared");
+    server.wait_for("reload waits");
+    end(child).expect(0, &["6000 accounts, 18000.00 yuan"]);
+    server.wait_for("reload cards=6001");
+    ctl(&site, &["card", &card(MANY + 1)]).expect(0, &["10.00 yuan of cash, 3.00 yuan of subsidy"]);
+    ctl(&site, &["card", &card(1)]).expect(0, &["holds     10.00 yuan, 0 uses"]);
+    server.stop();
 }
 
 #[test]

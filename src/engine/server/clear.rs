@@ -5,6 +5,7 @@
 //!   so does the last one (`clear=done`). So a start finds an order that was cut off, and goes on.
 //! - While it goes on, nothing pays into a subsidy purse, no void gives subsidy back, and nothing
 //!   moves between accounts, so a purse that is empty stays empty.
+//! - No other card table comes into service meanwhile: what it opens belongs to no earlier clear.
 //! - It ends after a look at all cards and accounts that finds no subsidy. What was taken of a
 //!   purse before that end counts as cleared, also if the clear found the purse empty: whoever
 //!   spent all is no better off than whoever kept a fen.
@@ -47,6 +48,11 @@ impl Server<'_> {
         held.fold((0, Balance::ZERO), |(count, sum), subsidy| (count + 1, sum + subsidy))
     }
 
+    /// The clear of all that goes on.
+    pub fn clearing(&self) -> Option<Clearing> {
+        self.book().clearing().filter(|clearing| !clearing.is_done())
+    }
+
     /// How far the clear is that began with this entry.
     pub(super) fn clearing_of(&self, begin: EntrySeq) -> Option<Clearing> {
         self.book().clearing().filter(|clearing| clearing.begin == begin)
@@ -54,7 +60,7 @@ impl Server<'_> {
 
     /// Goes on with a clear that the last stop cut off.
     pub(super) fn go_on_clearing(&mut self, now: &Now) {
-        if let Some(clearing) = self.book().clearing().filter(|clearing| !clearing.is_done()) {
+        if let Some(clearing) = self.clearing() {
             info!("clear begin={} accounts={}: goes on", clearing.begin, clearing.accounts);
             self.begin_clearing(now);
         }
@@ -67,7 +73,7 @@ impl Server<'_> {
 
     /// Empties the next purses, at most [`CLEARED_PER_TURN`].
     pub(super) fn clear_some(&mut self, now: &Now, fx: &mut Effects) {
-        let Some(clearing) = self.book().clearing().filter(|clearing| !clearing.is_done()) else { return };
+        let Some(clearing) = self.clearing() else { return };
         match self.room {
             // The next start goes on.
             Room::Nothing => return,

@@ -61,8 +61,8 @@ use crate::engine::book::Book;
 use crate::engine::limits::TIMERS_MAX;
 use crate::engine::model::card::CardRow;
 use crate::engine::model::{
-    AccountId, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, Figures, Kind, MachineNo, MissingEntries,
-    Mono, Now, Reason, Rules, Stamp, ZoneChange, ZoneChanges,
+    AccountId, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, EntrySeq, Figures, Kind, MachineNo,
+    MissingEntries, Mono, Now, Reason, Rules, Stamp, ZoneChange, ZoneChanges,
 };
 use crate::engine::wheel::Wheel;
 use crate::engine::wire::{Body, Code, DeviceFrame};
@@ -190,6 +190,11 @@ pub enum InstallError {
         /// The number of accounts in both.
         needed: usize,
     },
+    /// Every subsidy purse is being emptied: what another table opens now would be emptied as well.
+    Clearing {
+        /// The first entry of the clear.
+        seq: EntrySeq,
+    },
 }
 
 impl core::fmt::Display for InstallError {
@@ -199,6 +204,10 @@ impl core::fmt::Display for InstallError {
                 f,
                 "the table and the ledger have {needed} accounts: at most {} fit",
                 crate::engine::limits::ACCOUNTS_MAX
+            ),
+            Self::Clearing { seq } => write!(
+                f,
+                "every subsidy is being cleared (entry {seq}), and would be in another table too: reload once that is done"
             ),
         }
     }
@@ -349,13 +358,18 @@ impl<'t> Server<'t> {
     /// table is whole (`files::cards::whole`).
     ///
     /// # Errors
-    /// If the table does not fit; the old one stays.
+    /// If the table does not fit, or if it is another one while every subsidy purse is emptied; the
+    /// old one stays. A start takes the table that is there.
     pub fn install(
         &mut self,
         rules: Rules,
         records: &[CardRecord],
         origin: Origin,
     ) -> Result<Vec<AccountId>, InstallError> {
+        let is_another = self.loaded.is_some() && origin.cards_crc != self.origin.cards_crc;
+        if let Some(clearing) = self.clearing().filter(|_| is_another) {
+            return Err(InstallError::Clearing { seq: clearing.begin });
+        }
         let installed = self.tables.book.install(&mut self.tables.cards, records);
         let ignored = installed.map_err(|needed| InstallError::TooManyAccounts { needed })?;
         self.rules = rules;

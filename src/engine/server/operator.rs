@@ -371,9 +371,9 @@ impl Server<'_> {
 
     /// Subsidy orders wait while all purses are emptied: what they pay in now would go too.
     pub(super) fn check_not_clearing(&self) -> Result<(), Refused> {
-        match self.book().clearing() {
-            Some(clearing) if !clearing.is_done() => Err(Refused::Busy { seq: clearing.begin }),
-            Some(_) | None => Ok(()),
+        match self.clearing() {
+            Some(clearing) => Err(Refused::Busy { seq: clearing.begin }),
+            None => Ok(()),
         }
     }
 

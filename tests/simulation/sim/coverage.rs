@@ -97,6 +97,7 @@ pub const WANTED: &[&str] = &[
     "operator stop and start",
     "operator reload taken",
     "operator reload that loses cards refused",
+    "operator reload refused while every subsidy is cleared",
     "operator bad configuration refused",
     "operator bad card table refused",
     "operator quarantine begun or ended",

@@ -137,13 +137,17 @@ impl World {
         (loaded, served)
     }
 
-    /// What a reload reads of files that are as they should be, and keeps.
+    /// What a reload reads of files that are as they should be.
     pub(super) fn read_again(&mut self, site: &Site) -> Loaded {
         self.put_files(site);
         let mut loaded = load::load(&self.config_path()).unwrap_or_else(|problems| panic!("{problems:?}"));
-        loaded.keep(&self.config_path());
         loaded.settings.rules.built_on = Date::parse(b"2026-01-01").expect("a date");
-        (self.accepted, self.written) = (Some(site.clone()), None);
         loaded
+    }
+
+    /// Keeps copies of what a reload takes.
+    pub(super) fn keep(&mut self, loaded: &Loaded, site: &Site) {
+        loaded.keep(&self.config_path());
+        (self.accepted, self.written) = (Some(site.clone()), None);
     }
 }

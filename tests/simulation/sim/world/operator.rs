@@ -6,13 +6,14 @@
 
 use std::path::Path;
 
-use posgate::engine::server::{Degraded, Origin};
+use posgate::engine::server::{Degraded, InstallError, Origin};
 use posgate::files::cards::whole::{self, Before};
 use posgate::files::{cards, config};
 use posgate::ledger::{self, CareError, verify};
 use posgate::turn::Service;
 
 use super::super::disk::{Disk, Strike, Target};
+use super::super::load::Loaded;
 use super::{End, World};
 
 /// What the operator does.
@@ -124,6 +125,11 @@ impl World {
 
     fn reload(&mut self, service: &mut Service<Disk>, site: super::Site) -> Option<End> {
         let loaded = self.read_again(&site);
+        if self.judge.orders.is_clearing() && loaded.file.crc != service.server().origin().cards_crc {
+            self.reload_too_early(service, &loaded, site);
+            return None;
+        }
+        self.keep(&loaded, &site);
         // A reload after a start from good copies may be one from good copies again.
         let degraded = Degraded { config: self.random.happens(50), cards: self.random.happens(50) };
         let origin = Origin { degraded, ..loaded.origin() };
@@ -139,6 +145,18 @@ impl World {
         self.after_turn(service);
         self.compare_all(service);
         None
+    }
+
+    /// Another table while every subsidy is cleared: what is served stays, and the files wait for
+    /// another reload, or a start.
+    fn reload_too_early(&mut self, service: &mut Service<Disk>, loaded: &Loaded, site: super::Site) {
+        let (rules, records) = (loaded.settings.rules.clone(), &loaded.file.records);
+        let refused = service.server_mut().install(rules, records, loaded.origin());
+        assert!(matches!(refused, Err(InstallError::Clearing { .. })), "a table amid a clear: {refused:?}");
+        self.coverage.count("operator reload refused while every subsidy is cleared");
+        // One edit at most: many of them would look like a table that was cut.
+        self.written.get_or_insert(site);
+        self.compare_all(service);
     }
 
     /// A configuration with a slip: the reader must object, and nothing changes.
