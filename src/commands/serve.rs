@@ -155,7 +155,8 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], found: zone
         ledger_dir: settings.ledger_dir.clone(),
     });
     service.keep_identity(&mut keeper, found.fault().map(str::to_owned));
-    service.serve_offices(settings.may_offices_order, &mut acks, acks::read(&settings.ledger_dir));
+    let (may_order, keep_days) = (settings.may_offices_order, settings.keep_days);
+    service.serve_offices(may_order, keep_days, &mut acks, acks::read(&settings.ledger_dir));
     service.start().map_err(explain)?;
     if let Err(error) = identity::note_place(&settings.identity, &settings.ledger_dir) {
         debug!("identity place: {error}");
@@ -305,6 +306,7 @@ fn reload(
         segment_bytes,
         reserve_bytes,
         may_offices_order: settings.may_offices_order,
+        keep_days: settings.keep_days,
         is_unchanged,
         headings,
         at_next_start: at_start,

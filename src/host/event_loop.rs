@@ -79,6 +79,8 @@ pub struct Reloaded {
     pub reserve_bytes: u64,
     /// Whether an office may give orders.
     pub may_offices_order: bool,
+    /// Days for which entries stay that every office has.
+    pub keep_days: u32,
     /// Whether nothing changed, so that no entry is written.
     pub is_unchanged: bool,
     /// The card table's headings and separator, for rows to paste into it.
@@ -214,15 +216,17 @@ impl<'t, S: Storage> Loop<'t, S> {
         self.service.keep_identity(keeper, fault);
     }
 
-    /// Sets whether an office may give orders, initially not, and where is kept what offices have;
-    /// `known` is what was kept before.
+    /// Sets whether an office may give orders, initially not, for how many days entries stay that
+    /// every office has, and where is kept what offices have; `known` is what was kept before.
     pub fn serve_offices(
         &mut self,
         may_order: bool,
+        keep_days: u32,
         keeper: &'t mut dyn AckKeeper,
         known: io::Result<Vec<(OfficeName, Ack)>>,
     ) {
         self.may_offices_order = may_order;
+        self.service.keep_for_days(keep_days);
         self.service.keep_offices(keeper, known);
     }
 
@@ -358,6 +362,7 @@ impl<'t, S: Storage> Loop<'t, S> {
         *zone = new.zone;
         *headings = new.headings;
         *may_offices_order = new.may_offices_order;
+        service.keep_for_days(new.keep_days);
         // In the new zone: the server compares the two.
         let now = &Now { stamp: zone.stamp(now.stamp.wall), ..*now };
         service.limit_segments(new.segment_bytes);

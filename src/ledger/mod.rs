@@ -26,6 +26,7 @@ pub mod acks;
 pub(crate) mod archived;
 pub(crate) mod care;
 pub(crate) mod census;
+mod collected;
 pub(crate) mod copies;
 pub mod header;
 pub(crate) mod held;

@@ -20,8 +20,10 @@
 use std::io;
 
 use crate::engine::limits::{FRAME_ENTRIES_BYTES, LINE_LEN_MAX, MENDED_LEN, ROOM_TRIED_LEN, TAIL_LEN_MAX};
-use crate::engine::model::{Entry, EntrySeq, Stamp};
+use crate::engine::model::{Entry, EntrySeq, Stamp, Wall};
 
+use super::acks::Ack;
+use super::collected;
 use super::header::{self, HEADER_LEN, Host, Parent};
 use super::identity::{self, Action, Found, Lineage, Parents, Verdict};
 use super::line;
@@ -540,6 +542,20 @@ impl<S: Storage> Ledger<S> {
             self.snapshot = Some(self.head.seq);
         }
         written
+    }
+
+    /// Removes segments before the snapshot that every office has, and that are older than this:
+    /// see `collected`. Gives the first entry and the last that went.
+    ///
+    /// # Errors
+    /// If a file cannot be read or removed. The ledger goes on as it is.
+    pub(crate) fn remove_collected(
+        &mut self,
+        acks: &[Ack],
+        older_than: Wall,
+    ) -> io::Result<Option<(EntrySeq, EntrySeq)>> {
+        assert!(!self.is_closed, "nothing is changed in a closed ledger's directory");
+        collected::remove(&mut self.storage, acks, older_than)
     }
 
     /// The last entry appended.

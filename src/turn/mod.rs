@@ -256,7 +256,8 @@ impl<'t, S: Storage> Service<'t, S> {
     /// When [`Service::end_turn`] must be called though no datagram came.
     pub fn next_deadline(&self) -> Option<Mono> {
         let sync_at = self.unsynced_since.map(|since| since.plus_ms(SYNC_WITHIN_MS));
-        let snapshot_at = self.is_snapshot_due.then(|| self.heard.plus_ms(PAUSE_MS));
+        let waits_for_pause = self.is_snapshot_due || self.offices.is_removal_due;
+        let snapshot_at = waits_for_pause.then(|| self.heard.plus_ms(PAUSE_MS));
         let kept = self.kept.as_ref().filter(|_| !self.ledger.is_closed());
         let identity_at = kept.and_then(|kept| kept.deadline(&self.ledger));
         let acks_at = self.offices.deadline();
@@ -373,6 +374,10 @@ impl<'t, S: Storage> Service<'t, S> {
             self.is_snapshot_due = false;
             self.write_snapshot(now);
             self.laps.end(Step::Snapshot);
+        }
+        self.offices.is_removal_due |= is_new_segment && !self.offices().is_empty();
+        if self.offices.is_removal_due && !self.is_snapshot_due && self.is_pause(now) {
+            self.remove_collected(now);
         }
         Ok(())
     }
@@ -569,7 +574,7 @@ mod tests {
     use crate::files::{cards, config};
     use crate::ledger::storage::MemoryStorage;
     use crate::ledger::writer::Opening;
-    use crate::ledger::{recovery, snapshot};
+    use crate::ledger::{acks, recovery, snapshot};
 
     /// Too large for a test's stack: the tables in service, and a second set for comparison.
     static SERVING: Mutex<(Tables, Effects)> = Mutex::new((Tables::new(), Effects::new()));
@@ -819,6 +824,136 @@ mod tests {
             assert!(text.contains(&format!("\t{word}\t")), "no {word}");
         }
         assert!(text.contains("rest=1.00") && text.contains("for=f") && text.contains("nth=2"));
+    }
+
+    /// What offices have, in memory; it can fail.
+    #[derive(Default)]
+    struct Acks {
+        kept: Vec<(acks::OfficeName, acks::Ack)>,
+        writes: u32,
+        fails: bool,
+    }
+
+    impl acks::AckKeeper for Acks {
+        fn keep(&mut self, office: &acks::OfficeName, ack: &acks::Ack) -> io::Result<()> {
+            if self.fails {
+                return Err(io::Error::other("as the test wants"));
+            }
+            self.writes += 1;
+            self.kept.retain(|(name, _)| name != office);
+            self.kept.push((*office, *ack));
+            Ok(())
+        }
+
+        fn forget(&mut self, office: &acks::OfficeName) -> io::Result<()> {
+            self.kept.retain(|(name, _)| name != office);
+            Ok(())
+        }
+    }
+
+    const DAYS_MS: u64 = 86_400_000;
+
+    #[test]
+    fn segments_that_every_office_has_are_removed_after_keep_days_in_a_pause() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut kept = Acks::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        site.service.keep_offices(&mut kept, Ok(Vec::new()));
+        site.service.keep_for_days(40);
+        let (hq, other) = (acks::office_name("hq").unwrap(), acks::office_name("other").unwrap());
+        let first = |site: &Site| ledger::segment::list(*site.service.ledger.storage()).unwrap()[0].first;
+        let ack = |site: &mut Site, name| {
+            let (now, head) = (now(site.at_ms), site.service.ledger.synced());
+            site.service.take_ack(&now, name, 7, head).unwrap();
+        };
+        // Nobody has anything: nothing goes, however old.
+        site.lunch(1, 20).unwrap();
+        site.at_ms += 50 * DAYS_MS;
+        site.lunch(21, 20).unwrap();
+        site.turn(&[]).unwrap();
+        assert_eq!(first(&site), EntrySeq(1));
+        // One has all, and another nothing.
+        ack(&mut site, &hq);
+        site.service.take_ack(&now(site.at_ms), &other, 7, ledger::Head::default()).unwrap();
+        site.lunch(41, 20).unwrap();
+        site.at_ms += PAUSE_MS;
+        site.turn(&[]).unwrap();
+        assert_eq!(first(&site), EntrySeq(1), "the other office needs it");
+        // Both have all: what is old goes in the next pause, a few at once, and what is young stays.
+        ack(&mut site, &hq);
+        ack(&mut site, &other);
+        site.at_ms += 60_000;
+        site.turn(&[]).unwrap();
+        let young = site.service.ledger.head().seq;
+        site.lunch(61, 20).unwrap();
+        assert_eq!(first(&site), EntrySeq(1), "not while frames come");
+        let due = site.service.next_deadline().unwrap();
+        assert!(due <= now(site.at_ms).mono.plus_ms(PAUSE_MS), "the loop wakes for it");
+        site.at_ms += PAUSE_MS;
+        site.turn(&[]).unwrap();
+        let after = first(&site);
+        assert!(EntrySeq(1) < after && after < young, "{after}");
+        let storage = (*site.service.ledger.storage()).clone();
+        compare(&storage, site.service.server());
+        // A forgotten office holds nothing back; without any, nothing goes.
+        for name in [&hq, &other] {
+            assert!(site.service.forget_office(name, "li").unwrap());
+        }
+        site.at_ms += 50 * DAYS_MS;
+        site.lunch(81, 20).unwrap();
+        site.at_ms += PAUSE_MS;
+        site.turn(&[]).unwrap();
+        assert_eq!(first(&site), after);
+        // With one that has all, everything up to the snapshot goes in the end.
+        ack(&mut site, &hq);
+        for number in 0..40 {
+            site.at_ms += 41 * DAYS_MS;
+            site.lunch(101 + number * 20, 20).unwrap();
+            ack(&mut site, &hq);
+            site.at_ms += 60_000;
+            site.turn(&[]).unwrap();
+            let storage = (*site.service.ledger.storage()).clone();
+            assert!(compare(&storage, site.service.server()).snapshot.is_some());
+        }
+        let left = ledger::segment::list(*site.service.ledger.storage()).unwrap();
+        let snapshot = site.service.ledger.snapshot().unwrap();
+        assert!(left[0].first > EntrySeq(1000) && left[0].first <= snapshot.next(), "{:?} {snapshot}", left[0]);
+    }
+
+    #[test]
+    fn what_an_office_has_is_written_once_a_minute_and_a_failure_removes_nothing() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut kept = Acks { fails: true, ..Acks::default() };
+        let mut site = Site::start(&mut tables, &mut storage);
+        site.service.keep_offices(&mut kept, Ok(Vec::new()));
+        site.service.keep_for_days(1);
+        let hq = acks::office_name("hq").unwrap();
+        for number in 0..10 {
+            site.at_ms += 5 * DAYS_MS;
+            site.lunch(1 + number * 20, 20).unwrap();
+            let head = site.service.ledger.synced();
+            site.service.take_ack(&now(site.at_ms), &hq, 7, head).unwrap();
+            site.at_ms += PAUSE_MS;
+            site.turn(&[]).unwrap();
+        }
+        let list = ledger::segment::list(*site.service.ledger.storage()).unwrap();
+        assert_eq!(list[0].first, EntrySeq(1), "its word is on no medium");
+        drop(site);
+        let mut kept = Acks::default();
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        site.service.keep_offices(&mut kept, Ok(Vec::new()));
+        for _ in 0..130 {
+            site.lunch(1, 1).unwrap();
+            let head = site.service.ledger.synced();
+            site.service.take_ack(&now(site.at_ms), &hq, 7, head).unwrap();
+        }
+        let lasted_ms = site.at_ms;
+        assert!(site.service.next_deadline().is_some());
+        drop(site);
+        assert!((3..=lasted_ms / 60_000 + 2).contains(&u64::from(kept.writes)), "{} in {lasted_ms} ms", kept.writes);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What offices have of the ledger (design.md, section 14).
 //!
+//! Segments that every office has are removed in a pause after a segment began.
+//!
 //! *Invariants:* an acknowledgement counts only if its entry is durable here, with this crc; it is
 //! written at most once a minute an office; a failure to write it delays nothing.
 
@@ -10,10 +12,13 @@ use log::{info, warn};
 
 use super::Service;
 use crate::engine::limits::OFFICES_MAX;
-use crate::engine::model::{EntrySeq, Mono, Now};
+use crate::engine::model::{ClockState, EntrySeq, Mono, Now, Wall};
 use crate::ledger::acks::{Ack, AckKeeper, OfficeName};
 use crate::ledger::seek::{self, Absent};
 use crate::ledger::{Head, Storage};
+
+/// A day, in milliseconds.
+const DAY_MS: i64 = 86_400_000;
 
 /// What an office has is written at most this often.
 const ACK_KEPT_MS: u64 = 60_000;
@@ -67,7 +72,6 @@ pub enum NotTaken {
 }
 
 /// The offices that acknowledged something and were not forgotten.
-#[derive(Default)]
 pub(super) struct Offices<'t> {
     keeper: Option<&'t mut dyn AckKeeper>,
     known: Vec<Office, OFFICES_MAX>,
@@ -75,6 +79,17 @@ pub(super) struct Offices<'t> {
     are_more: bool,
     /// Counts what they said, for the status.
     heard: u32,
+    /// Days for which entries stay here, whoever has them; `None`: for ever.
+    keep_days: Option<u32>,
+    /// Whether a segment began since removing was tried last.
+    pub(super) is_removal_due: bool,
+}
+
+impl Default for Offices<'_> {
+    fn default() -> Self {
+        let (keeper, known) = (None, Vec::new());
+        Self { keeper, known, are_more: false, heard: 0, keep_days: None, is_removal_due: false }
+    }
 }
 
 impl Offices<'_> {
@@ -114,6 +129,31 @@ impl<'t, S: Storage> Service<'t, S> {
         for (name, ack) in known {
             let office = Office { name, ack, heard: None, kept: Some(ack), tried: None };
             self.offices.are_more |= self.offices.known.push(office).is_err();
+        }
+    }
+
+    /// Sets for how many days entries stay here that every office has; before, they stay for ever.
+    pub fn keep_for_days(&mut self, days: u32) {
+        self.offices.keep_days = Some(days);
+    }
+
+    /// Removes segments that every office has by its kept word, and that are old enough. Not by a
+    /// clock that is not believed.
+    pub(super) fn remove_collected(&mut self, now: &Now) {
+        self.offices.is_removal_due = false;
+        let is_believed = self.server.clock_state() == ClockState::Ok;
+        let Some(days) = self.offices.keep_days.filter(|_| is_believed && !self.offices.are_more) else { return };
+        let mut acks = Vec::<Ack, { 2 * OFFICES_MAX }>::new();
+        for office in &self.offices.known {
+            // The newer word may be less, and the kept one is what a start knows.
+            let Some(kept) = office.kept else { return };
+            acks.extend([kept, office.ack]);
+        }
+        let older_than = Wall(now.stamp.wall.0 - i64::from(days) * DAY_MS);
+        match self.ledger.remove_collected(&acks, older_than) {
+            Ok(None) => (),
+            Ok(Some((first, last))) => info!("removed first={first} last={last}: every office has these entries"),
+            Err(error) => warn!("removed error=\"{error}\": tried again when the next segment begins"),
         }
     }
 

@@ -58,6 +58,8 @@ pub struct Settings {
     pub segment_bytes: u64,
     /// Bytes free below which sales are refused.
     pub reserve_bytes: u64,
+    /// Days for which entries stay that every office has.
+    pub keep_days: u32,
     /// Whether an office may give orders.
     pub may_offices_order: bool,
     /// The control socket.

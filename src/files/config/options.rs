@@ -251,6 +251,12 @@ pub(crate) const SERVER: &SectionSpec = &SectionSpec {
         option("rate_total", "0", RATE, "frames per second from all together; 0: no limit"),
         option("segment_bytes", "1048576", Form::Number { min: 1024, max: 1 << 30 }, "a ledger segment's size"),
         option("reserve_bytes", "262144", Form::Number { min: 0, max: 1 << 30 }, "free space below which sales stop"),
+        option(
+            "keep_days",
+            "40",
+            Form::Number { min: 1, max: 36_500 },
+            "days for which entries stay here that every office has; without an office they stay",
+        ),
         list("office_may", Form::Word(&["orders"]), "what an office may do (posgate link); none given: it only reads"),
         option("control", "/var/run/posgate/ctl.sock", Form::PathOrNone, "the control socket"),
         option("status", "/var/run/posgate/status.json", Form::PathOrNone, "the status file"),

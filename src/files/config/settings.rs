@@ -219,6 +219,7 @@ fn read_server(server: &mut SectionReader<'_>, texts: Texts, file: &Path, crc: u
         timezone: server.read("timezone", values::zone),
         segment_bytes: server.number("segment_bytes").into(),
         reserve_bytes: server.number("reserve_bytes").into(),
+        keep_days: server.number("keep_days"),
         may_offices_order: !server.read_list("office_may", |word| (word == "orders").then_some(())).is_empty(),
         control: path_or_none(server, "control"),
         status: path_or_none(server, "status"),
