@@ -97,7 +97,8 @@ impl<S: Storage> Service<'_, S> {
     }
 
     /// Begins a branch of the ledger. Returns the branch's first entry, its number, and where it
-    /// branches off. What this turn wrote before belongs to the parent, also that the clock stepped.
+    /// branches off. What this turn wrote before belongs to the parent, also that the clock
+    /// stepped.
     ///
     /// # Errors
     /// If the ledger cannot be written.
