@@ -1,8 +1,8 @@
 //! Removes segments that every office has (design.md, section 14).
 //!
-//! What always holds: a segment is removed only if every office acknowledged its last entry with the
-//! crc that it has here, a start needs it no more (a believed snapshot begins after it), its last
-//! entry is old enough by a clock that was believed, and every older segment is gone. Whatever
+//! What always holds: a segment is removed only if every office acknowledged its last entry with
+//! the crc that it has here, a start needs it no more (a believed snapshot begins after it), its
+//! last entry is old enough by a clock that was believed, and every older segment is gone. Whatever
 //! cannot be read, or does not agree, keeps everything. The names go one by one, the oldest first,
 //! each durably, so that an interruption leaves no hole.
 

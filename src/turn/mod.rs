@@ -880,7 +880,7 @@ mod tests {
         site.at_ms += PAUSE_MS;
         site.turn(&[]).unwrap();
         assert_eq!(first(&site), EntrySeq(1), "the other office needs it");
-        // Both have all: what is old goes in the next pause, a few at once, and what is young stays.
+        // Both have all: what is old goes in the next pause, a few at once; what is young stays.
         ack(&mut site, &hq);
         ack(&mut site, &other);
         site.at_ms += 60_000;
