@@ -88,8 +88,8 @@ impl Pending {
         if self.code.rests_on_entry() { &mut fx.committed } else { &mut fx.prompt }
     }
 
-    /// When it must not leave any more: an admission expires after `door_ttl_ms`, because the person
-    /// at the door is gone then.
+    /// When it must not leave any more: an admission expires after `door_ttl_ms`, because the
+    /// person at the door is gone then.
     fn expires(&self, rules: &Rules) -> Option<Mono> {
         (self.code == ReplyCode::Admit).then(|| self.arrived.plus_ms(u64::from(rules.door_ttl_ms)))
     }
