@@ -44,8 +44,12 @@ const ACK_MS: u64 = 10_000;
 /// A peer from which no line came for so long, or that took nothing, is gone.
 const SILENT_MS: u64 = 30_000;
 
-/// While so many bytes wait for the peer, nothing is read for it.
+/// While so many bytes wait for the peer, no entry is read for it.
 const OUT_LEN: usize = 64 * 1024;
+
+/// And while so many wait, no line of it is read. More than [`OUT_LEN`]: a peer that catches up
+/// slowly is heard meanwhile, else its stream would end as that of a silent one.
+const ANSWERED_LEN: usize = OUT_LEN + 4 * CONTROL_LINE_MAX;
 
 /// Lines of the peer that the server has not answered. More wait.
 const ASKED_MAX: usize = 8;
@@ -280,12 +284,19 @@ impl Session {
 
     /// Whether a line of the peer could be taken.
     fn takes_lines(&self) -> bool {
-        self.asked.len() < ASKED_MAX && self.out.len() < OUT_LEN && self.hello.is_some()
+        self.may_ask() && self.out.len() < ANSWERED_LEN && self.hello.is_some()
+    }
+
+    /// Whether the server may be asked something more.
+    fn may_ask(&self) -> bool {
+        self.asked.len() < ASKED_MAX
     }
 
     /// When something is to be done though nothing comes.
     fn deadline(&self) -> Mono {
-        let ack_at = self.ack.as_ref().map(|_| self.acked.map_or(Mono(0), |acked| acked.plus_ms(ACK_MS)));
+        // One that has no place among what is asked waits for an answer, not for a time.
+        let ack = self.ack.as_ref().filter(|_| self.may_ask());
+        let ack_at = ack.map(|_| self.acked.map_or(Mono(0), |acked| acked.plus_ms(ACK_MS)));
         let taken_until = (!self.out.is_empty()).then(|| self.taken.plus_ms(SILENT_MS));
         let others = [ack_at, taken_until].into_iter().flatten();
         others.chain([self.pinged.plus_ms(PING_MS), self.heard.plus_ms(SILENT_MS)]).min().expect("there are two")
@@ -338,7 +349,8 @@ impl Session {
         if is_stalled || now.ms_since(self.heard) >= SILENT_MS {
             return self.end("silent: no line came for 30 s, or nothing was read");
         }
-        if self.is_over && !self.input.contains(&b'\n') && self.asked.is_empty() && self.out.is_empty() {
+        let is_answered = self.asked.is_empty() && self.ack.is_none() && self.out.is_empty();
+        if self.is_over && !self.input.contains(&b'\n') && is_answered {
             return Err(End::Peer);
         }
         if now.ms_since(self.pinged) >= PING_MS {
@@ -347,9 +359,9 @@ impl Session {
                 self.post(&Object::new().number("ping", self.durable.seq).end());
             }
         }
-        let is_time = self.acked.is_none_or(|acked| now.ms_since(acked) >= ACK_MS);
+        let is_time = self.is_over || self.acked.is_none_or(|acked| now.ms_since(acked) >= ACK_MS);
         if is_time
-            && self.asked.len() < ASKED_MAX
+            && self.may_ask()
             && let Some(line) = self.ack.take()
         {
             self.acked = Some(now);
@@ -395,8 +407,8 @@ impl Session {
                 self.post(&format!("{{\"id\":{id},{rest}"));
             }
             Asked::Ack => {
-                let refused = json::parse(line).ok().filter(|answer| !answer.is("ok"));
-                if let Some(reason) = refused.as_ref().and_then(|answer| answer.text("reason")) {
+                if let Some(refused) = json::parse(line).ok().filter(|answer| !answer.is("ok")) {
+                    let reason = refused.text("reason").unwrap_or("malformed");
                     self.post(&Object::new().text("error", reason).text("of", "ack").end());
                 }
             }

@@ -193,14 +193,15 @@ impl<'t, S: Storage> Loop<'t, S> {
         })
     }
 
-    /// Serves this control socket, too. Clients that ask for a card receive `ledger_dir`; clients
-    /// that ask for unknown cards receive `headings`.
+    /// Serves this control socket, too. Clients that ask for a card, and offices, receive
+    /// `ledger_dir`, from the root: they may run elsewhere. Clients that ask for unknown cards receive
+    /// `headings`.
     /// # Errors
     /// The kernel's.
     pub fn take_orders(&mut self, mut control: Control, ledger_dir: &Path, headings: Headings) -> io::Result<()> {
         control.register(self.poll.registry(), CONTROL)?;
         self.control = Some(control);
-        ledger_dir.clone_into(&mut self.ledger_dir);
+        self.ledger_dir = std::path::absolute(ledger_dir)?;
         self.headings = headings;
         Ok(())
     }

@@ -1,11 +1,14 @@
 //! `posgate link`, as an office's program uses it: every durable entry comes once, whatever is
 //! killed; an office does what it may and nothing else; no peer costs more than its own process.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tinyjson::JsonValue;
@@ -405,6 +408,76 @@ fn hostile_peers_end_and_one_that_never_reads_costs_its_own_process_a_bounded_am
     let ended = server.stop();
     assert!(ended.out.contains("approved=200 declined=0"), "{}", ended.out);
     assert!(!ended.out.contains("duplicates="), "no terminal waited: {}", ended.out);
+}
+
+/// A stream whose pipe holds little, so that it soon waits for its reader, who reads nothing.
+fn unread(site: &Site, name: &str) -> (Child, ChildStdin) {
+    let mut command = posgate();
+    command.args(["link", "--office", name, "--config"]).arg(site.path("posgate"));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    fcntl(child.stdout.as_ref().unwrap(), FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+    let stdin = child.stdin.take().unwrap();
+    (child, stdin)
+}
+
+#[test]
+fn a_peer_that_catches_up_slowly_is_heard_meanwhile() {
+    let site = Site::with("\tlist office_may 'orders'\n", "");
+    let server = site.start();
+    let mut terminal = Device::new(1, &server);
+    let path = site.path("ledger/ledger.tsv");
+    while std::fs::metadata(&path).unwrap().len() < 100_000 {
+        terminal.pay(&card(1), "0.01");
+    }
+    let (mut slow, mut stdin) = unread(&site, "slow");
+    let mut out = slow.stdout.take().unwrap();
+    let mut byte = [0];
+    while byte != *b"\n" {
+        out.read_exact(&mut byte).unwrap();
+    }
+    stdin.write_all(b"{\"from\":{\"ledger\":\"0000000000000000\",\"seq\":0,\"crc\":\"00000000\"}}\n").unwrap();
+    until("entries wait for the reader", || {
+        let mut fds = [PollFd::new(out.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::ZERO).unwrap() > 0
+    });
+    let lost = format!("{{\"id\":1,\"cmd\":\"lost\",\"card\":\"{}\",\"key\":\"k1\"}}\n", card(2));
+    stdin.write_all(lost.as_bytes()).unwrap();
+    until("its order is given", || ctl(&site, &["card", &card(2), "--json"]).out.contains("\"marks\":[\"lost\""));
+    slow.kill().unwrap();
+    slow.wait().unwrap();
+    server.stop();
+}
+
+#[test]
+fn an_acknowledgement_that_has_to_wait_turns_no_circles_and_one_before_the_end_is_kept() {
+    let site = Site::new();
+    let server = site.start();
+    let head = Client::of(&site).ask("{\"cmd\":\"head\"}").parse().unwrap();
+    let [id, seq, crc] = ["ledger", "seq", "crc"].map(|key| member(&head, key));
+    let mut busy = Office::of(&site, "busy");
+    busy.hello();
+    let from = format!("{{\"from\":{{\"ledger\":\"{id}\",\"seq\":{seq},\"crc\":\"{crc}\"}}}}");
+    let wait = "{\"id\":1,\"cmd\":\"wait\",\"after\":1000000}";
+    busy.send(&[[from.as_str()].as_slice(), &[wait; 8]].concat().join("\n"));
+    std::thread::sleep(Duration::from_secs(3));
+    let spent = std::fs::read_to_string(format!("/proc/{}/stat", busy.child.id())).unwrap();
+    let ticks: u64 = spent.split(' ').skip(13).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    assert!(ticks < 40, "{ticks} hundredths of a second in three seconds");
+    drop(busy);
+    let mut brief = Office::of(&site, "brief");
+    brief.hello();
+    brief.ack(&id, 0, "00000000");
+    until("the first is kept", || site.path("ledger/acks/brief").exists());
+    brief.ack(&id, seq.parse().unwrap(), &crc);
+    brief.stdin = None;
+    assert_eq!(brief.ended(), (Some(0), String::new()));
+    let shown = format!("{{\"name\":\"brief\",\"seq\":{seq},");
+    assert!(ctl(&site, &["status", "--json"]).out.contains(&shown));
+    let mut wrong = Office::of(&site, "brief");
+    wrong.hello();
+    wrong.send(&format!("{{\"ack\":{{\"ledger\":\"{id}\",\"seq\":{seq},\"crc\":\"{crc}\",\"cmd\":\"sync\"}}}}"));
+    assert_eq!(wrong.hear(), "{\"error\":\"malformed\",\"of\":\"ack\"}");
+    server.stop();
 }
 
 #[test]
