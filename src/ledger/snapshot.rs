@@ -2,7 +2,7 @@
 //! old segments may be archived (design.md, sections 7 and 9).
 //!
 //! ```text
-//! #posgate-snapshot ⇥ version=9 ⇥ ledger=<16 hex> ⇥ seq=… ⇥ crc=<8 hex> ⇥ created=… ␊
+//! #posgate-snapshot ⇥ version=10 ⇥ ledger=<16 hex> ⇥ seq=… ⇥ crc=<8 hex> ⇥ created=… ␊
 //! a line of the state ␊                                     as many as there are: [`State::emit`], [`State::restore`]
 //! #end ⇥ lines=… ⇥ <8 hex> ␊                                 the lines between, and the crc of everything before these digits
 //! ```
@@ -33,9 +33,10 @@ pub(crate) const TEMPORARY: &str = "snapshot.tsv.tmp";
 /// The version of the state's lines. Since 2 they hold keys, batches and voids, since 3 which sales
 /// a 105 was taken for, since 4 what a key was answered, since 5 each account's subsidy, since 6
 /// the names of orders instead of keys and batches, since 7 each card's meals, since 8 the clears
-/// of subsidy purses and both purses in every answer, since 9 where a clear of all purses ended. An
-/// older snapshot lacks these, so it is not believed.
-const VERSION: &str = "9";
+/// of subsidy purses and both purses in every answer, since 9 where a clear of all purses ended,
+/// since 10 whether the newest entry's clock was believed. An older snapshot lacks these, so it is
+/// not believed, and nothing is archived because of it.
+const VERSION: &str = "10";
 
 /// Bytes of the crc's digits and the LF: the last ones of the file.
 const CRC_LEN: usize = 9;
@@ -446,7 +447,7 @@ mod tests {
             (format!("crc={crc}"), "crc=00000000".to_owned()),
             (format!("seq={seq}"), "seq=251".to_owned()),
             (format!("seq={seq}"), format!("seq={}", seq.0 - 1)),
-            ("version=9".to_owned(), "version=8".to_owned()),
+            ("version=10".to_owned(), "version=9".to_owned()),
         ] {
             storage.files.insert(NAME.to_owned(), resealed(text.replace(&from, &to)));
             let (replayed, state) = start(&storage).unwrap();
@@ -513,7 +514,7 @@ mod tests {
         ledger.write_snapshot(testing::stamp(), &up_to(1)).unwrap();
         let text = String::from_utf8(storage.files[NAME].clone()).unwrap();
         let before = format!(
-            "#posgate-snapshot\tversion=9\tledger=00000000000000a1\tseq=1\tcrc={crc:08x}\tcreated=2026-11-22T12:00:00.000+08:00\n\
+            "#posgate-snapshot\tversion=10\tledger=00000000000000a1\tseq=1\tcrc={crc:08x}\tcreated=2026-11-22T12:00:00.000+08:00\n\
              number\t1\n#end\tlines=1\t"
         );
         assert_eq!(text, format!("{before}{:08x}\n", continue_crc(0, before.as_bytes())));

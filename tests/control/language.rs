@@ -170,7 +170,7 @@ fn damage_of_a_ledger_is_told_in_chinese() {
     verify(&[&ledger], 5, "启动时不会采信这份快照：第一行不是快照的首行", "its first line is not a snapshot's");
     fs::write(
         ledger.join("snapshot.tsv"),
-        format!("#posgate-snapshot\tversion=9\tledger={:016x}\tseq=99\tcrc=00000000\n", 7),
+        format!("#posgate-snapshot\tversion=10\tledger={:016x}\tseq=99\tcrc=00000000\n", 7),
     )
     .unwrap();
     verify(&[&ledger], 5, "它属于账本 0000000000000007，而", "it belongs to ledger");
