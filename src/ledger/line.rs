@@ -556,8 +556,11 @@ const HEX_PAIRS: [[u8; 2]; 256] = {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Mutex, PoisonError};
+
     use super::*;
     use crate::engine::model::Detail;
+    use crate::engine::server::Effects;
     use proptest::prelude::*;
 
     fn emitted(entry: &Entry, chain: u32) -> (Vec<u8>, u32) {
@@ -840,6 +843,36 @@ mod tests {
                 prop_assert_eq!(reader.entry.detail.day(), entry.detail.day());
                 for key in entries.iter().flat_map(|entry| entry.detail.words()).map(|(key, _)| key) {
                     prop_assert_eq!(reader.entry.detail.get(key), entry.detail.get(key), "{}", key);
+                }
+            }
+        }
+
+        #[test]
+        fn a_frames_entry_keeps_nothing_of_the_one_that_had_its_place(
+            frames in proptest::collection::vec(proptest::collection::vec(any_entry(), 0..4), 2..6),
+            day in 0_usize..4,
+        ) {
+            /// Too large for a test's stack.
+            static EFFECTS: Mutex<Effects> = Mutex::new(Effects::new());
+            let mut fx = EFFECTS.lock().unwrap_or_else(PoisonError::into_inner);
+            for mut entries in frames.clone() {
+                if let Some(entry) = entries.get_mut(day) {
+                    entry.detail.push("day", "2026-11-22");
+                }
+                fx.entries.clear();
+                for entry in &entries {
+                    fx.append(entry);
+                }
+                prop_assert_eq!(fx.entries.len(), entries.len());
+                for (place, entry) in fx.entries.iter().zip(&entries) {
+                    assert_same(place, entry);
+                    prop_assert_eq!(emitted(place, 7), emitted(entry, 7));
+                    prop_assert_eq!(place.detail.day(), entry.detail.day());
+                    for (key, _) in frames.iter().flatten().flat_map(|other| other.detail.words()) {
+                        prop_assert_eq!(place.detail.get(key), entry.detail.get(key), "{}", key);
+                    }
+                    let more = (place.detail.with("more", "1"), entry.detail.with("more", "1"));
+                    prop_assert_eq!(more.0, more.1);
                 }
             }
         }
