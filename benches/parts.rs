@@ -157,7 +157,7 @@ mod decide {
         let (at, mut next) = (site.now().stamp.civil(), cards_of(cards));
         bencher.bench_local(|| {
             let row = server.cards().find(next()).expect("in the table");
-            decide_sale(server.book(), server.rules(), None, row, Basis::Amount(asked()), at).is_ok()
+            decide_sale(server.book(), server.rules(), None, &row, Basis::Amount(asked()), at).is_ok()
         });
     }
 }

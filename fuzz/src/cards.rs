@@ -7,7 +7,7 @@ use std::path::Path;
 
 use posgate::desk::control::batch;
 use posgate::engine::limits::{CODE_LEN_MAX, NAME_LEN_MAX};
-use posgate::engine::model::{Act, Balance, CardTable, Mono, Now, Stamp, Subject, Wall};
+use posgate::engine::model::{Act, Balance, Mono, Now, Stamp, Subject, Wall};
 use posgate::engine::server::{Origin, Peer, Server};
 use posgate::engine::wire::Reply;
 use posgate::files::cards;
@@ -32,7 +32,8 @@ pub fn run(input: &[u8]) {
     };
     assert!(!cards::describe(&file).is_empty());
     assert!(file.warnings.iter().all(|warning| !warning.to_string().is_empty()));
-    assert!(CardTable::check_room(&file.records).is_ok());
+    assert!(file.table.check_room().is_ok());
+    assert_eq!(file.table.len(), file.records.len());
     let numbers: BTreeSet<u64> = file.records.iter().map(|record| record.card.value()).collect();
     assert_eq!(numbers.len(), file.records.len(), "a card stands once");
     let codes: Vec<&Vec<u8>> = file.records.iter().filter_map(|record| record.code.as_ref()).collect();
@@ -45,7 +46,7 @@ pub fn run(input: &[u8]) {
     let mut tables = site::tables();
     let mut effects = site::effects();
     let mut server = Server::new(&mut tables, rules.clone());
-    server.install(rules.clone(), &file.records, Origin::default()).expect("the table fits");
+    server.install_table(rules.clone(), file.table.clone(), Origin::default()).expect("the table fits");
     let now = Now {
         mono: Mono(1_000),
         stamp: Stamp { wall: Wall(1_795_320_000_000), offset_s: 8 * 3600 },
@@ -55,7 +56,7 @@ pub fn run(input: &[u8]) {
     let peer = Peer { source, local: Ipv4Addr::LOCALHOST, socket: 0 };
     for (seq, record) in file.records.iter().take(SWIPES_MAX).enumerate() {
         let row = server.cards().find(record.card).expect("every card is found");
-        assert_eq!(server.cards().name(row), record.name);
+        assert_eq!((server.cards().name(&row), &row.terms), (&*record.name, &record.terms));
         if let Some(code) = &record.code {
             assert_eq!(server.cards().find_code(code).expect("every code is found").card, record.card.value());
         }

@@ -110,7 +110,7 @@ fn say_whole(options: &Options) {
     let [old, new] = options.operands.as_slice() else { return };
     let read = |path: &std::ffi::OsString| cards::load(path.as_ref(), &Names::default());
     let (Ok(old), Ok(new)) = (read(old), read(new)) else { return };
-    let sentences = whole::compare(&Before::of_file(&old), &new, &NoHistory);
+    let sentences = whole::compare(Before::File(&old.table, &old.columns()), &new, &NoHistory);
     if !sentences.is_empty() {
         say!("not whole: {}", "不完整：{}", whole::refusal(&sentences, new.crc));
     }

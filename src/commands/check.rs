@@ -11,7 +11,7 @@ use posgate::engine::book::Book;
 use posgate::engine::limits::TEXT_LEN_MAX;
 use posgate::engine::model::CardRecord;
 use posgate::engine::server::{Degraded, Longest, Origin, Server, Tables, overlong};
-use posgate::files::cards::{self, CardFile};
+use posgate::files::cards::{self, CardFile, Keep};
 use posgate::files::config::{self, Settings};
 use posgate::files::good::{self, Good};
 use posgate::files::zone::Zone;
@@ -24,7 +24,7 @@ use posgate::ledger::verify::{Fault, Finding, verify_directory};
 use posgate::ledger::{DirFiles, DirStorage, Files, Head, HeldFiles, OpenError, Storage as _, moved, replay, segment};
 
 use super::days;
-use super::load::{Loaded, load_or_good, read_cards, read_config, read_good_cards, unreadable_copy};
+use super::load::{Loaded, good_cards, load_or_good, read_cards, read_config, unreadable_copy};
 use super::serve::{holds_ledger, machine_of, not_ours};
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_NO, Options, print_problems};
 
@@ -146,11 +146,11 @@ fn check_days(settings: &Settings, is_quick: bool) {
 
 /// Checks the card table, and then the ledger.
 fn check_cards(settings: &Settings, is_quick: bool, are_sound: &mut bool) -> u8 {
-    match read_cards(settings) {
+    match read_cards(settings, Keep::Records) {
         Ok(file) => {
             print_problems(&file.warnings);
             check_texts(settings, &file.records);
-            print_problems(&unreadable_copy(settings).into_iter().collect::<Vec<_>>());
+            print_problems(&unreadable_copy(settings, &file).into_iter().collect::<Vec<_>>());
             say!("cards       {}", settings.cards.display());
             for line in cards::describe(&file).lines() {
                 say!("            {line}");
@@ -257,8 +257,9 @@ fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> 
     let records = file.as_ref().map_or(&[][..], |file| &file.records);
     if let Err(error) = server.install(settings.rules.clone(), records, Origin::default()) {
         complain!("{}: {error}", settings.cards.display());
-        let copy = read_good_cards(settings)
-            .filter(|copy| server.install(settings.rules.clone(), &copy.records, Origin::default()).is_ok());
+        let copy = good_cards(settings, None)
+            .and_then(Result::ok)
+            .filter(|copy| server.install_table(settings.rules.clone(), copy.table.clone(), Origin::default()).is_ok());
         match copy {
             Some(_) => say_copy(settings, good::CARDS),
             None => say_refused(),
@@ -275,7 +276,8 @@ fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> 
 
 /// Whether a start would accept the table when it compares it with the good copy.
 fn check_wholeness(settings: &Settings, file: CardFile, book: &Book) -> u8 {
-    let loaded = Loaded { settings: settings.clone(), file, degraded: Degraded::default(), problems: Vec::new() };
+    let loaded =
+        Loaded { settings: settings.clone(), file, degraded: Degraded::default(), problems: Vec::new(), seen: None };
     let Some(problem) = loaded.not_whole(book) else { return 0 };
     complain!("{problem}");
     say_copy(settings, good::CARDS);

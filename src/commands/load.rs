@@ -1,16 +1,20 @@
 //! Loads the configuration and the card table for `serve`, or the good copies of bad ones
 //! (design.md, section 5).
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use log::{error, info, warn};
 use posgate::engine::book::Book;
+use posgate::engine::model::IncomingTable;
 use posgate::engine::server::{Degraded, Origin, Server};
 use posgate::files::cards::whole::{self, Before};
-use posgate::files::cards::{self, CardFile};
+use posgate::files::cards::{CardFile, Keep, Reading};
 use posgate::files::config::{self, Settings};
-use posgate::files::good::{self, Good};
+use posgate::files::good::{self, Beginning, Good, Kept};
 use posgate::files::problem::Problem;
+use posgate::files::sight::Sight;
+use posgate::host::clock;
 use posgate::lang::tr;
 use posgate::ledger::identity;
 use posgate::ledger::moved::{self, Mark};
@@ -29,6 +33,22 @@ pub(super) struct Loaded {
     pub(super) degraded: Degraded,
     /// The problems of the replaced files.
     pub(super) problems: Vec<Problem>,
+    /// How the two files looked when they were read, if that proves anything.
+    pub(super) seen: Option<Sights>,
+}
+
+/// How configuration and card table look.
+pub(super) type Sights = [Option<Sight>; 2];
+
+/// Looks at the files, before they are read.
+pub(super) fn look_at(path: &Path, cards: &Path) -> Sights {
+    [Sight::of(path), Sight::of(cards)]
+}
+
+/// What sights prove later, if they were taken just now.
+pub(super) fn proof(sights: Sights) -> Option<Sights> {
+    let now = clock::wall();
+    sights.iter().all(|sight| sight.is_some_and(|sight| sight.is_proof(now))).then_some(sights)
 }
 
 impl Loaded {
@@ -52,13 +72,14 @@ impl Loaded {
         if self.degraded.cards {
             return None;
         }
-        let file = read_good_cards(&self.settings)?;
+        let file = good_cards(&self.settings, None)?.ok()?;
         let problems = self.problems.iter().cloned().chain([problem]).collect();
         Some(Self {
             settings: self.settings.clone(),
             file,
             degraded: Degraded { cards: true, ..self.degraded },
             problems,
+            seen: None,
         })
     }
 
@@ -68,8 +89,8 @@ impl Loaded {
         if self.degraded.cards {
             return None;
         }
-        let copy = read_good_cards(&self.settings).filter(|copy| copy.crc != self.file.crc)?;
-        let sentences = whole::compare(&Before::of_file(&copy), &self.file, book);
+        let copy = good_cards(&self.settings, Some(self.file.crc))?.ok()?;
+        let sentences = whole::compare(Before::File(&copy.table, &copy.columns()), &self.file, book);
         let message = || {
             let refusal = whole::refusal(&sentences, self.file.crc);
             tr!("not taken beside its good copy: {refusal}", "与上次通过的副本相比，没有采用：{refusal}")
@@ -84,40 +105,46 @@ impl Loaded {
         all.into_iter().filter(|(is_copy, _)| *is_copy).map(|(_, name)| (name, good.path(name))).collect()
     }
 
-    /// Keeps copies of the accepted files, byte for byte.
-    pub(super) fn keep(&self, path: &Path) {
-        self.keep_beside(path, &self.settings.ledger_dir);
+    /// Keeps copies of the accepted files, byte for byte. Returns the CRC-32 of each that is kept.
+    pub(super) fn keep(&self, path: &Path) -> [Option<u32>; 2] {
+        let good = Good::of(&self.settings.ledger_dir);
+        let keep = |is_copy: bool, name, accepted, crc| {
+            let is_kept = !is_copy && tell_kept(&good, name, good.keep(name, accepted, crc));
+            is_kept.then_some(crc)
+        };
+        [
+            keep(self.degraded.config, good::CONFIG, path, self.settings.crc),
+            keep(self.degraded.cards, good::CARDS, &self.settings.cards, self.file.crc),
+        ]
     }
+}
 
-    /// As [`Loaded::keep`], beside the ledger in service, whichever directory a reload names.
-    pub(super) fn keep_beside(&self, path: &Path, ledger_dir: &Path) {
-        let good = Good::of(ledger_dir);
-        for (is_copy, name, accepted, crc) in [
-            (self.degraded.config, good::CONFIG, path, self.settings.crc),
-            (self.degraded.cards, good::CARDS, self.settings.cards.as_path(), self.file.crc),
-        ] {
-            if is_copy {
-                continue;
-            }
-            match good.keep(name, accepted, crc) {
-                Ok(true) => info!("good-copy path={}", good.path(name).display()),
-                Ok(false) => (),
-                Err(error) => warn!("good-copy failed: {error}: the one before stays"),
-            }
+/// Logs what became of a good copy; returns whether it is there.
+pub(super) fn tell_kept(good: &Good, name: &str, kept: io::Result<Kept>) -> bool {
+    match kept {
+        Ok(Kept::Written) => info!("good-copy path={}", good.path(name).display()),
+        Ok(Kept::Already) => (),
+        Ok(Kept::Left) => return false,
+        Err(error) => {
+            warn!("good-copy failed: {error}: the one before stays");
+            return false;
         }
     }
+    true
 }
 
 /// Reads the configuration and the card table that it names; reports all problems of both at once.
 pub(super) fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
+    let config = Sight::of(path);
     let (settings, mut problems) = read_config(path)?;
     if !problems.is_empty() && !settings.cards.exists() {
         // The table may be missing only because its option could not be read.
         return Err(problems);
     }
-    match read_cards(&settings) {
+    let seen = proof([config, Sight::of(&settings.cards)]);
+    match read_cards(&settings, Keep::Table) {
         Ok(file) if problems.is_empty() => {
-            Ok(Loaded { settings, file, degraded: Degraded::default(), problems: Vec::new() })
+            Ok(Loaded { settings, file, degraded: Degraded::default(), problems: Vec::new(), seen })
         }
         Ok(_) => Err(problems),
         Err(more) => {
@@ -142,19 +169,20 @@ pub(super) fn load_or_good(path: &Path) -> Result<Loaded, Vec<Problem>> {
 /// Takes rules and cards into service. A table that can be read may still be too large beside the
 /// ledger's accounts, or cut short compared with its good copy: then the good copy replaces it.
 /// Without a good copy, returns the table's problem.
-pub(super) fn install(server: &mut Server, loaded: Loaded) -> Result<Loaded, Problem> {
-    let put = |server: &mut Server, loaded: &Loaded| {
-        let installed = server.install(loaded.settings.rules.clone(), &loaded.file.records, loaded.origin());
-        installed.map(drop).map_err(|error| error.to_string())
+///
+/// The table goes into service, so that nobody holds it twice.
+pub(super) fn install(server: &mut Server, mut loaded: Loaded) -> Result<Loaded, Problem> {
+    let put = |server: &mut Server, loaded: &mut Loaded| {
+        let table = std::mem::replace(&mut loaded.file.table, IncomingTable::with_room(0));
+        let installed = server.install_table(loaded.settings.rules.clone(), table, loaded.origin());
+        installed.map(drop).map_err(|error| whole_file(&loaded.settings.cards, error.to_string()))
     };
-    let problem = match put(server, &loaded) {
-        Err(message) => whole_file(&loaded.settings.cards, message),
-        Ok(()) => match loaded.not_whole(server.book()) {
-            Some(problem) => problem,
-            None => return Ok(loaded),
-        },
-    };
-    let copy = loaded.with_good_cards(problem.clone()).filter(|copy| put(server, copy).is_ok()).ok_or(problem)?;
+    let fits = server.check_room(&loaded.file.table);
+    let fits = fits.map_err(|error| whole_file(&loaded.settings.cards, error.to_string()));
+    let is_whole = |()| loaded.not_whole(server.book()).map_or(Ok(()), Err);
+    let Err(problem) = fits.and_then(is_whole).and_then(|()| put(server, &mut loaded)) else { return Ok(loaded) };
+    let mut copy = loaded.with_good_cards(problem.clone()).ok_or_else(|| problem.clone())?;
+    put(server, &mut copy).map_err(|_| problem)?;
     copy.tell();
     Ok(copy)
 }
@@ -170,10 +198,25 @@ pub(super) fn read_config(path: &Path) -> Result<(Settings, Vec<Problem>), Vec<P
 }
 
 /// As [`read_config`], for the card table.
-pub(super) fn read_cards(settings: &Settings) -> Result<CardFile, Vec<Problem>> {
-    let file = cards::load(&settings.cards, &settings.rules.groups)?;
-    let cut = cut_short(&settings.cards, &settings.ledger_dir, good::CARDS, whole::is_cut_short);
-    cut.map_or(Ok(file), |problem| Err(vec![problem]))
+pub(super) fn read_cards(settings: &Settings, keep: Keep) -> Result<CardFile, Vec<Problem>> {
+    let mut reading = Reading::open(&settings.cards, &settings.rules.groups, keep)?;
+    reading.survey()?;
+    let mut cut = beginning(settings, &reading);
+    let file = reading.finish()?;
+    while let Some(beginning) = &mut cut {
+        match beginning.step() {
+            None => (),
+            Some(true) => return Err(vec![is_cut_short(&settings.cards)]),
+            Some(false) => cut = None,
+        }
+    }
+    Ok(file)
+}
+
+/// The comparison of a card table with the beginning of its good copy, if the table may be one.
+pub(super) fn beginning(settings: &Settings, reading: &Reading) -> Option<Beginning> {
+    let good = Good::of(&settings.ledger_dir);
+    if reading.ends_line() { None } else { good.beginning(good::CARDS, reading.file_len(), reading.crc()) }
 }
 
 /// The ledger's directory as in most examples: beside the configuration.
@@ -193,8 +236,13 @@ fn served_last(path: &Path) -> Option<PathBuf> {
 fn cut_short(path: &Path, ledger_dir: &Path, name: &str, is_cut: fn(&[u8], &[u8]) -> bool) -> Option<Problem> {
     let copy = Good::of(ledger_dir).read(name)?;
     let bytes = std::fs::read(path).ok()?;
+    is_cut(&bytes, &copy).then(|| is_cut_short(path))
+}
+
+/// The problem of a file that was cut.
+pub(super) fn is_cut_short(path: &Path) -> Problem {
     let message = "cut short: it is the beginning of its good copy, and its last line has no end; write it again";
-    is_cut(&bytes, &copy).then(|| whole_file(path, message.to_owned()))
+    whole_file(path, message.to_owned())
 }
 
 fn whole_file(path: &Path, message: String) -> Problem {
@@ -215,15 +263,14 @@ fn load_good(path: &Path) -> Result<Loaded, Vec<Problem>> {
             good_config_of_any(path, [Some(named), Some(beside(path)), served_last(path)].into_iter().flatten())?
         }
     };
-    let file = match read_cards(&settings) {
+    let file = match read_cards(&settings, Keep::Table) {
         Ok(file) => file,
         Err(_) => {
             degraded.cards = true;
-            let (copy, path) = good_copy(&settings.ledger_dir, good::CARDS);
-            cards::parse(&copy.ok_or_else(Vec::new)?, &path, &settings.rules.groups)?
+            good_cards(&settings, None).ok_or_else(Vec::new)??
         }
     };
-    Ok(Loaded { settings, file, degraded, problems: Vec::new() })
+    Ok(Loaded { settings, file, degraded, problems: Vec::new(), seen: None })
 }
 
 /// The first good copy of the configuration in these ledgers' directories, or the problems of the
@@ -264,22 +311,21 @@ fn good_copy(ledger_dir: &Path, name: &str) -> (Option<Vec<u8>>, PathBuf) {
     (good.read(name), good.path(name))
 }
 
-/// The good copy of the card table, if it exists and can be read.
-pub(super) fn read_good_cards(settings: &Settings) -> Option<CardFile> {
-    good_cards(settings)?.ok()
-}
-
 /// The good copy of the card table, or the problems that prevent reading it; `None` if it does not
-/// exist.
-pub(super) fn good_cards(settings: &Settings) -> Option<Result<CardFile, Vec<Problem>>> {
-    let (copy, path) = good_copy(&settings.ledger_dir, good::CARDS);
-    Some(cards::parse(&copy?, &path, &settings.rules.groups))
+/// exist, or if its CRC-32 is `known`.
+pub(super) fn good_cards(settings: &Settings, known: Option<u32>) -> Option<Result<CardFile, Vec<Problem>>> {
+    let path = Good::of(&settings.ledger_dir).path(good::CARDS);
+    let mut reading = Reading::open(&path, &settings.rules.groups, Keep::Table).ok()?;
+    if let Err(problems) = reading.survey() {
+        return Some(Err(problems));
+    }
+    (known != Some(reading.crc())).then(|| reading.finish())
 }
 
 /// Problem of a readable card table whose good copy cannot be read, because an older program wrote
 /// it, for example. Then nothing shows whether the table is whole.
-pub(super) fn unreadable_copy(settings: &Settings) -> Option<Problem> {
-    let problem = good_cards(settings)?.err()?.into_iter().next()?;
+pub(super) fn unreadable_copy(settings: &Settings, file: &CardFile) -> Option<Problem> {
+    let problem = good_cards(settings, Some(file.crc))?.err()?.into_iter().next()?;
     let message = tr!(
         "{}; the good copy cannot be read, so the card table is taken as it stands",
         "{}；副本读不出，所以卡表照原样采用",
@@ -317,7 +363,7 @@ mod tests {
         let config = fs::read_to_string(&path).unwrap();
         let check = |what: Degraded| {
             let loaded = load_or_good(&path).unwrap_or_else(|problems| panic!("{problems:?}"));
-            assert_eq!((loaded.degraded, loaded.file.records.len()), (what, 1));
+            assert_eq!((loaded.degraded, loaded.file.table.len()), (what, 1));
             assert_eq!(loaded.problems.is_empty(), !what.config && !what.cards);
             assert_eq!(loaded.settings.cards, dir.path().join("cards.csv"), "relative to where it was");
         };
@@ -354,7 +400,7 @@ mod tests {
         let problem =
             Problem { file: loaded.settings.cards.clone(), line: 0, column: None, message: "too many".to_owned() };
         let copy = loaded.with_good_cards(problem.clone()).unwrap();
-        assert_eq!((copy.degraded, copy.file.records.len()), (degraded(false, true), 1));
+        assert_eq!((copy.degraded, copy.file.table.len()), (degraded(false, true), 1));
         assert_eq!((copy.problems.clone(), copy.copies().len()), (vec![problem.clone()], 1));
         assert!(copy.with_good_cards(problem.clone()).is_none(), "it is that copy already");
         fs::remove_file(dir.path().join("ledger/good/cards.csv")).unwrap();

@@ -33,6 +33,7 @@ mod load;
 #[cfg(feature = "manual")]
 mod manual;
 mod progress;
+mod reload;
 mod relocate;
 mod serve;
 mod table;

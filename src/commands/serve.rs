@@ -1,24 +1,18 @@
 //! `posgate serve`: sets up files, sockets and the server, and runs them.
 
-use std::fs;
 use std::io;
 use std::net::SocketAddrV4;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use log::{LevelFilter, debug, error, info, warn};
-use posgate::desk::control::changes::{self, Changes};
-use posgate::engine::model::text::HiddenAccount;
+use log::{debug, error, info, warn};
+use posgate::desk::control::changes::Elsewhere;
 use posgate::engine::server::{Beginning, Effects, Server, Tables};
-use posgate::files::cards::CardFile;
-use posgate::files::cards::columns::Column;
-use posgate::files::cards::whole::{self, Before};
 use posgate::files::config::{self, Settings};
-use posgate::files::problem::Problem;
 use posgate::files::zone::{self, Zone};
-use posgate::host::clock::{self, Clock};
+use posgate::host::clock::Clock;
 use posgate::host::control_socket::Control;
-use posgate::host::event_loop::{self, Loop, Reloaded};
+use posgate::host::event_loop::{self, Loop};
 use posgate::host::logging;
 use posgate::host::machine;
 use posgate::host::udp::{self, RECEIVE_BUFFER, Socket};
@@ -29,20 +23,14 @@ use posgate::ledger::identity::{self, FileKeeper, Found, Lineage, Verdict};
 use posgate::ledger::writer::Opening;
 use posgate::ledger::{self, DirFiles, DirStorage, Head, Ledger, OpenError, Opened, moved, segment};
 
-use super::load::{Loaded, install, load, load_or_good, unreadable_copy};
+use super::load::{Loaded, install, load_or_good, unreadable_copy};
+use super::reload::{self, InService, Reloads, find_zone, level};
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_USAGE, Options, print_problems};
 
 /// The big tables live in `.bss`: they take no space in the program, and no memory until they are
 /// used.
 static TABLES: Mutex<Tables> = Mutex::new(Tables::new());
 static EFFECTS: Mutex<Effects> = Mutex::new(Effects::new());
-
-/// An empty list of problems.
-const NONE: &[&str] = &[];
-
-/// Accounts that a reload lists because their changed figures are ignored, and cards that have
-/// something on another account; the rest is counted.
-const SHOWN_MAX: usize = 20;
 
 /// The only set of tables of the process.
 pub(super) fn tables() -> MutexGuard<'static, Tables> {
@@ -76,8 +64,12 @@ pub(super) fn run(options: &Options) -> u8 {
             return EXIT_CONFIG;
         }
     };
-    for warning in
-        loaded.settings.warnings.iter().chain(&loaded.file.warnings).chain(&unreadable_copy(&loaded.settings))
+    for warning in loaded
+        .settings
+        .warnings
+        .iter()
+        .chain(&loaded.file.warnings)
+        .chain(&unreadable_copy(&loaded.settings, &loaded.file))
     {
         warn!("{warning}");
     }
@@ -133,17 +125,24 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], found: zone
         info!("replayed snapshot={seq} entries={}", opened.entries);
     }
     let loaded = install(&mut server, loaded).map_err(|problem| Failure::Config(problem.to_string()))?;
-    tell_ignored_accounts(&server);
-    let file = &loaded.file;
-    loaded.keep(&options.config());
+    let mut elsewhere = Elsewhere::default();
+    while elsewhere.step(&server, usize::MAX) {}
+    reload::tell_elsewhere(&elsewhere);
+    let kept = loaded.keep(&options.config());
     let served = sockets.iter().filter(|socket| !socket.is_missing());
     let addresses: Vec<SocketAddrV4> = served.map(Socket::address).collect();
     let receive_buffer = sockets.iter().filter_map(Socket::receive_buffer).min();
-    let cards = file.records.len();
-    let mut in_service = InService { at_start: loaded.settings, columns: loaded.file.columns() };
-    let settings = in_service.at_start.clone();
-    let headings = (loaded.file.headings, loaded.file.delimiter);
-    drop(loaded.file.records);
+    let settings = loaded.settings.clone();
+    let headings = (loaded.file.headings.clone(), loaded.file.delimiter);
+    let in_service = InService {
+        at_start: loaded.settings.clone(),
+        settings: loaded.settings,
+        columns: loaded.file.columns(),
+        headings: (loaded.file.headings, loaded.file.delimiter),
+        warnings: loaded.file.warnings,
+        seen: loaded.seen,
+        kept,
+    };
     let mut service = Loop::new(sockets, signals, clock, zone, server, ledger, &mut effects)?;
     let explain = |error: io::Error| {
         Failure::Io(format!("{error}; what was not synced gets no answer, and a new start replays the ledger"))
@@ -181,188 +180,16 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], found: zone
     }
     let book = service.server().book();
     info!(
-        "serving site={} cards={cards} accounts={} ledger={} seq={} doubts={}",
+        "serving site={} cards={} accounts={} ledger={} seq={} doubts={}",
         settings.site,
+        service.server().cards().len(),
         book.accounts().len(),
         settings.ledger_dir.display(),
         book.head(),
         book.doubts(),
     );
-    let path = options.config();
-    service.run(|server, accept| reload(&path, &mut in_service, server, accept)).map_err(explain)
-}
-
-/// What a reload is compared with.
-struct InService {
-    /// What the process was started with.
-    at_start: Settings,
-    /// The columns of the card table that was taken last.
-    columns: Vec<Column>,
-}
-
-fn tell_ignored_accounts(server: &Server) {
-    for ignored in server.ignored_accounts().take(SHOWN_MAX) {
-        warn!("ignored card={}: {ignored}", ignored.card.masked());
-    }
-    let more = server.ignored_accounts().skip(SHOWN_MAX).count();
-    if more > 0 {
-        warn!("ignored more={more}: `posgate check` lists them");
-    }
-}
-
-/// SIGHUP and `ctl reload`: reads both files again. If either is wrong, the old ones stay, and the
-/// answer says why. `accept` is the CRC-32 of the only card table to accept, even if it seems
-/// incomplete.
-fn reload(
-    path: &Path,
-    in_service: &mut InService,
-    server: &mut Server,
-    accept: Option<u32>,
-) -> Result<Reloaded, String> {
-    const STAYS: &str = "the old configuration and cards stay in service";
-    let loaded = match load(path) {
-        Ok(loaded) => loaded,
-        Err(problems) => {
-            for problem in &problems {
-                error!("{problem}");
-            }
-            error!("reload refused problems={}: {STAYS}", problems.len());
-            return Err(changes::refused(format_args!("{STAYS}: correct the files, then reload"), &problems));
-        }
-    };
-    let (settings, file) = (&loaded.settings, &loaded.file);
-    let found = match find_zone(settings) {
-        Ok(found) => found,
-        Err(message) => {
-            error!("{message}");
-            error!("reload refused: {STAYS}");
-            return Err(changes::refused(format_args!("{message}; {STAYS}"), NONE));
-        }
-    };
-    if let Some(problem) = ledger_elsewhere(settings, &in_service.at_start) {
-        error!("{problem}");
-        error!("reload refused: {STAYS}");
-        return Err(changes::refused(format_args!("{problem}; {STAYS}"), NONE));
-    }
-    if let Some(sentence) = not_to_take(in_service, server, file, accept) {
-        let sentence = format!("{}: {sentence}", settings.cards.display());
-        error!("{sentence}");
-        error!("reload refused: {STAYS}");
-        return Err(changes::refused_table(format_args!("{sentence}; {STAYS}"), file.crc));
-    }
-    // An interface that comes or goes also triggers a reload: it must cost no entry and no sync.
-    let is_unchanged = loaded.origin() == server.origin();
-    let changes = Changes { is_unchanged, ..Changes::of(server, &file.records) };
-    let ignored = match server.install(settings.rules.clone(), &file.records, loaded.origin()) {
-        Ok(ignored) => ignored,
-        Err(refusal) => {
-            error!("{}: {refusal}", settings.cards.display());
-            error!("reload refused: {STAYS}");
-            return Err(changes::refused(format_args!("{}: {refusal}; {STAYS}", settings.cards.display()), NONE));
-        }
-    };
-    for account in ignored.iter().take(SHOWN_MAX) {
-        warn!(
-            "opening-ignored account={}: its ledger has begun, so its balance and uses count, not the table's",
-            HiddenAccount(account)
-        );
-    }
-    if ignored.len() > SHOWN_MAX {
-        warn!("opening-ignored accounts={}: the ledger's figures count, not the table's", ignored.len());
-    }
-    tell_ignored_accounts(server);
-    for warning in settings.warnings.iter().chain(&file.warnings) {
-        warn!("{warning}");
-    }
-    let mut at_start = Vec::new();
-    let before = &in_service.at_start;
-    for (name, is_changed) in [
-        ("listen", settings.listen != before.listen),
-        ("bind_device", settings.bind_devices != before.bind_devices),
-        ("identity", settings.identity != before.identity),
-        ("site", settings.site != before.site),
-        ("control", settings.control != before.control),
-        ("status", settings.status != before.status),
-        ("metrics", settings.metrics != before.metrics),
-    ] {
-        if is_changed {
-            at_start.push(name);
-            warn!("{}", settings.problem(name, 0, format!("option {name} takes effect at the next start")));
-        }
-    }
-    server.take_zone(found.zone.changes());
-    logging::set_level(level(settings));
-    loaded.keep_beside(path, &in_service.at_start.ledger_dir);
-    let word = if is_unchanged { " unchanged" } else { "" };
-    info!("reload cards={} accounts={}{word}", file.records.len(), server.book().accounts().len());
-    let (segment_bytes, reserve_bytes) = (settings.segment_bytes, settings.reserve_bytes);
-    let warnings: Vec<&Problem> = settings.warnings.iter().chain(&file.warnings).collect();
-    let answer = changes.answer(file.records.len(), &ignored, server, &at_start, &warnings);
-    let headings = (file.headings.clone(), file.delimiter);
-    in_service.columns = loaded.file.columns();
-    server.name_zone(&found.source);
-    Ok(Reloaded {
-        zone: found.zone,
-        segment_bytes,
-        reserve_bytes,
-        may_offices_order: settings.may_offices_order,
-        keep_days: settings.keep_days,
-        is_unchanged,
-        headings,
-        at_next_start: at_start,
-        answer,
-    })
-}
-
-/// Why a configuration is not taken that names another place for the ledger: the one that is served
-/// is not there, so the next start would refuse, or go on with an older copy.
-fn ledger_elsewhere(settings: &Settings, at_start: &Settings) -> Option<Problem> {
-    let (new, served) = (&settings.ledger_dir, &at_start.ledger_dir);
-    let is_same = |(one, other)| one == other;
-    if new == served || fs::canonicalize(new).ok().zip(fs::canonicalize(served).ok()).is_some_and(is_same) {
-        return None;
-    }
-    let (new, served) = (new.display(), served.display());
-    let message = format!(
-        "option ledger_dir: the ledger that is served is in {served}, and a start with {new} would not find it: write the old path again; to \
-         move the ledger, stop posgate, then `posgate ledger move {new}`"
-    );
-    Some(settings.problem("ledger_dir", 0, message))
-}
-
-/// Why a card table is not accepted after the one in service; `None` if it is.
-fn not_to_take(in_service: &InService, server: &Server, file: &CardFile, accept: Option<u32>) -> Option<String> {
-    match accept {
-        Some(crc) if crc == file.crc => None,
-        Some(crc) => Some(format!(
-            "the file's crc is {:08x} now, and not {crc:08x}: it changed since; look at it with `posgate check`, then accept what you saw",
-            file.crc
-        )),
-        None if file.crc == server.origin().cards_crc => None,
-        None => {
-            let before = Before::in_service(server.cards(), |row| server.book().account(row).id, &in_service.columns);
-            let sentences = whole::compare(&before, file, server.book());
-            let refusal = || format!("not taken after the table in service: {}", whole::refusal(&sentences, file.crc));
-            (!sentences.is_empty()).then(refusal)
-        }
-    }
-}
-
-fn level(settings: &Settings) -> LevelFilter {
-    settings.log.parse().unwrap_or(LevelFilter::Info)
-}
-
-fn find_zone(settings: &Settings) -> Result<zone::Found, String> {
-    let found = settings.find_zone().map_err(|problem| problem.to_string())?;
-    for warning in &found.warnings {
-        warn!("{warning}");
-    }
-    let now = found.zone.stamp(clock::wall());
-    if let Some(warning) = settings.calendar_ended(now.civil().date()) {
-        warn!("{warning}");
-    }
-    info!("timezone source={} now={now}", found.source);
-    Ok(found)
+    let mut reloads = Reloads::new(options.config(), in_service, |_| ());
+    service.run(&mut reloads).map_err(explain)
 }
 
 /// The addresses of `--listen`, else those of the configuration.

@@ -130,6 +130,69 @@ impl<const SLOTS: usize> Default for Index<SLOTS> {
     }
 }
 
+/// An index like [`Index`], on the heap and with as many places as it needs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct GrowingIndex {
+    /// A row's number plus one; 0: a free place. None, or a power of two, of which a quarter is
+    /// free.
+    slots: Vec<u32>,
+    used: usize,
+}
+
+impl GrowingIndex {
+    /// An empty index.
+    pub const fn new() -> Self {
+        Self { slots: Vec::new(), used: 0 }
+    }
+
+    /// An empty index that need not grow for so many rows.
+    pub fn with_room(rows: usize) -> Self {
+        Self { slots: vec![0; Self::places_for(rows)], used: 0 }
+    }
+
+    fn places_for(rows: usize) -> usize {
+        (rows + rows / 3 + 1).next_power_of_two().max(64)
+    }
+
+    /// A row under this hash for which `matches` holds.
+    pub fn find(&self, hash: u32, matches: impl FnMut(u32) -> bool) -> Option<u32> {
+        let place = self.probe(hash, matches)?;
+        self.slots[place].checked_sub(1)
+    }
+
+    /// Adds a row. `hash_of` returns the hash of a row in the index.
+    ///
+    /// # Panics
+    /// If `row` does not fit 32 bits.
+    pub fn insert(&mut self, hash: u32, row: usize, hash_of: impl Fn(u32) -> u32) {
+        if self.slots.len() < Self::places_for(self.used + 1) {
+            let old = core::mem::replace(&mut self.slots, vec![0; Self::places_for(self.used + 1)]);
+            for row in old.into_iter().filter_map(|slot| slot.checked_sub(1)) {
+                self.put(hash_of(row), row);
+            }
+        }
+        self.put(hash, u32::try_from(row).expect("a row's number fits 32 bits"));
+        self.used += 1;
+    }
+
+    fn put(&mut self, hash: u32, row: u32) {
+        let place = self.probe(hash, |_| false).expect("there are free places");
+        self.slots[place] = row + 1;
+    }
+
+    /// The first place for this hash that is free or whose row matches.
+    fn probe(&self, hash: u32, mut matches: impl FnMut(u32) -> bool) -> Option<usize> {
+        let mask = self.slots.len().checked_sub(1)?;
+        let mut place = hash as usize & mask;
+        while let Some(row) = self.slots[place].checked_sub(1)
+            && !matches(row)
+        {
+            place = (place + 1) & mask;
+        }
+        Some(place)
+    }
+}
+
 /// 2⁶⁴ divided by the golden ratio.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
@@ -144,8 +207,16 @@ pub(crate) fn hash_bytes(bytes: &[u8]) -> u32 {
     let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);
     let words = words.iter().chain([&last]).map(|word| u64::from_le_bytes(*word));
-    let mixed = words.fold(bytes.len() as u64, |mixed, word| (mixed.rotate_left(23) ^ word).wrapping_mul(GOLDEN));
-    hash_number(mixed)
+    mix(bytes.len() as u64, words)
+}
+
+/// A hash of numbers.
+pub(crate) fn hash_words<const COUNT: usize>(words: [u64; COUNT]) -> u32 {
+    mix(0, words.into_iter())
+}
+
+fn mix(begin: u64, words: impl Iterator<Item = u64>) -> u32 {
+    hash_number(words.fold(begin, |mixed, word| (mixed.rotate_left(23) ^ word).wrapping_mul(GOLDEN)))
 }
 
 /// 64-bit FNV-1a: a fingerprint of a text. Two different texts have the same one once in 2^64.

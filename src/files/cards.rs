@@ -12,37 +12,39 @@ pub mod paste;
 pub mod whole;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::Read as _;
-use std::path::Path;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
-use self::columns::{COLUMNS, Column, LAYOUT};
+use self::columns::{COLUMNS, Column, ColumnSpec, LAYOUT};
 use self::import::{Dialect, Export};
 use crate::engine::gbk;
 use crate::engine::limits::{CODE_LEN_MAX, NAME_LEN_MAX};
 use crate::engine::model::ids::OWN_MARK;
 use crate::engine::model::rules::Names;
 use crate::engine::model::{
-    AccountId, Balance, CardNo, CardRecord, CardStatus, CardTable, Figures, GroupSet, Money, Pin, Terms,
+    AccountId, Balance, CardNo, CardRecord, CardStatus, Figures, GroupSet, IncomingRow, IncomingTable, Money, Pin,
+    Terms,
 };
 use crate::files::problem::{Problem, Problems, quoted, shown};
 use crate::files::sheet::heading::Holds;
 use crate::files::sheet::value::{self, is_scientific};
-use crate::files::sheet::{self, Cells, Layout, heading};
+use crate::files::sheet::{self, Cells, Form, Layout, Step, heading};
 use crate::lang::tr;
 
-/// Bytes of a card file: twice what a full table with every column needs. A larger file is not a
-/// card table.
-const FILE_LEN_MAX: u64 = 32 * 1024 * 1024;
+/// Rows that a step checks beside the others.
+const CHECKED_LEN: usize = 1024;
 
 /// A card table, read and checked.
 #[derive(Clone, Debug)]
 pub struct CardFile {
-    /// The cards in the file's order. Rows that share an account all carry the account's opening
-    /// figures.
+    /// The cards in the file's order, for those who asked for them. Rows that share an account all
+    /// carry the account's opening figures.
     pub records: Vec<CardRecord>,
+    /// The cards as they go into service.
+    pub table: IncomingTable,
     /// CRC-32 of the file's bytes: the ledger's `cards_crc=`.
     pub crc: u32,
     /// Doubts about rows that are served nevertheless, in the file's order.
@@ -58,45 +60,202 @@ pub struct CardFile {
 impl CardFile {
     /// The columns that the file has.
     pub fn columns(&self) -> Vec<Column> {
-        let read = |heading: &String| heading::read(heading, COLUMNS).column();
-        self.headings.iter().filter_map(read).map(|place| COLUMNS[place].column).collect()
+        columns_of(&self.headings)
     }
 }
 
-/// Reads a card file. `groups` are those that the configuration mentions.
+/// The columns of a file with these headings.
+pub fn columns_of(headings: &[String]) -> Vec<Column> {
+    let read = |heading: &String| heading::read(heading, COLUMNS).column();
+    headings.iter().filter_map(read).map(|place| COLUMNS[place].column).collect()
+}
+
+/// Reads a card file, with its records. `groups` are those that the configuration mentions.
 ///
 /// # Errors
 /// All problems in the file's order.
 pub fn load(path: &Path, groups: &Names) -> Result<CardFile, Vec<Problem>> {
-    parse(&read_file(path)?, path, groups)
+    Reading::open(path, groups, Keep::Records)?.finish()
 }
 
 /// The bytes of a card file.
 fn read_file(path: &Path) -> Result<Vec<u8>, Vec<Problem>> {
-    let whole = |message: String| vec![Problem { file: path.to_owned(), line: 0, column: None, message }];
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes)).map_err(|error| {
-        let remedy = tr(
-            "option cards in the configuration names it, posgate cards template writes a new one",
-            "配置里的 option cards 指定它，posgate cards template 输出一份样板",
-        );
-        whole(tr!("cannot read the card table: {error}; {remedy}", "读不了卡表：{error}；{remedy}"))
-    })?;
-    if bytes.len() as u64 > FILE_LEN_MAX {
-        return Err(whole(tr!(
-            "larger than {FILE_LEN_MAX} bytes: this is not a card table",
-            "超过 {FILE_LEN_MAX} 字节：这不是卡表"
-        )));
-    }
-    Ok(bytes)
+    std::fs::read(path).map_err(|error| vec![unreadable(path, &error)])
 }
 
-/// Reads a card file's bytes; `file` is named in problems.
+fn unreadable(path: &Path, error: &io::Error) -> Problem {
+    let remedy = tr(
+        "option cards in the configuration names it, posgate cards template writes a new one",
+        "配置里的 option cards 指定它，posgate cards template 输出一份样板",
+    );
+    let message = tr!("cannot read the card table: {error}; {remedy}", "读不了卡表：{error}；{remedy}");
+    Problem { file: path.to_owned(), line: 0, column: None, message }
+}
+
+/// Reads a card file's bytes, with its records; `file` is named in problems.
 ///
 /// # Errors
 /// All problems in the file's order.
 pub fn parse(bytes: &[u8], file: &Path, groups: &Names) -> Result<CardFile, Vec<Problem>> {
-    Table::new(groups).fill(bytes, file)
+    Reading::of(io::Cursor::new(bytes), file, Table::new(groups, Keep::Records)).finish()
+}
+
+/// What is kept of a table's rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// What goes into service.
+    Table,
+    /// The records too.
+    Records,
+}
+
+/// A card file that is read in steps, each of bounded work, so that terminals can be served
+/// meanwhile. The file is read twice, by windows: a first look tells its crc and its encoding.
+pub struct Reading<'s> {
+    path: PathBuf,
+    reader: sheet::Reader<'s>,
+    layout: Layout<ColumnSpec>,
+    table: Table<'s>,
+    problems: Problems,
+    warnings: Problems,
+    /// The form of the file after its last row, and how many rows were checked beside the others
+    /// since.
+    ended: Option<(Form, usize)>,
+}
+
+/// What a step of a [`Reading`] has reached.
+pub enum Progress {
+    /// There is more to do.
+    Working,
+    /// The first look is over: [`Reading::crc`] is known.
+    Surveyed,
+    /// The file changed while it was read.
+    Changed,
+    /// The whole table.
+    Done(Box<CardFile>),
+}
+
+impl<'s> Reading<'s> {
+    /// Opens a card file. `groups` are those that the configuration mentions.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn open(path: &Path, groups: &Names, keep: Keep) -> Result<Self, Vec<Problem>> {
+        let file = File::open(path).map_err(|error| vec![unreadable(path, &error)])?;
+        Ok(Self::of(file, path, Table::new(groups, keep)))
+    }
+
+    fn of(source: impl sheet::Source + 's, path: &Path, table: Table<'s>) -> Self {
+        let is_fen = table.export.as_ref().is_some_and(|export| export.dialect.is_fen);
+        Self {
+            path: path.to_owned(),
+            reader: sheet::Reader::new(source),
+            layout: Layout { is_fen, ..LAYOUT },
+            table,
+            problems: Problems::new(path),
+            warnings: Problems::new(path),
+            ended: None,
+        }
+    }
+
+    /// CRC-32 of the file, after [`Progress::Surveyed`].
+    pub const fn crc(&self) -> u32 {
+        self.reader.seen().0
+    }
+
+    /// Length of the file, after [`Progress::Surveyed`].
+    pub const fn file_len(&self) -> u64 {
+        self.reader.seen().1
+    }
+
+    /// Whether the file's last byte is an LF, after [`Progress::Surveyed`].
+    pub fn ends_line(&self) -> bool {
+        self.reader.ends_line()
+    }
+
+    /// Does the next piece of work.
+    ///
+    /// # Errors
+    /// All problems in the file's order.
+    pub fn step(&mut self) -> Result<Progress, Vec<Problem>> {
+        if let Some((_, checked)) = &mut self.ended {
+            let rows = *checked..(*checked + CHECKED_LEN).min(self.table.incoming.len());
+            *checked = rows.end;
+            self.table.check_accounts(rows, &mut self.warnings);
+            return if *checked < self.table.incoming.len() { Ok(Progress::Working) } else { self.end() };
+        }
+        let Self { reader, layout, table, problems, warnings, .. } = self;
+        let stepped = reader.step(layout, problems, warnings, |cells, problems| table.read(cells, problems));
+        match stepped.map_err(|error| vec![unreadable(&self.path, &error)])? {
+            Step::Working => Ok(Progress::Working),
+            Step::Surveyed => {
+                self.table.incoming = IncomingTable::with_room(self.reader.lines() + 1);
+                Ok(Progress::Surveyed)
+            }
+            Step::Changed => Ok(Progress::Changed),
+            Step::Ended(None) => Err(self.take_problems()),
+            Step::Ended(Some(form)) => {
+                self.ended = Some((form, 0));
+                Ok(Progress::Working)
+            }
+        }
+    }
+
+    fn take_problems(&mut self) -> Vec<Problem> {
+        std::mem::replace(&mut self.problems, Problems::new(&self.path)).into_list()
+    }
+
+    fn end(&mut self) -> Result<Progress, Vec<Problem>> {
+        let Self { table, problems, warnings, .. } = self;
+        table.end(problems, warnings);
+        if !self.problems.is_empty() {
+            return Err(self.take_problems());
+        }
+        let Some((form, _)) = self.ended.take() else { return Ok(Progress::Changed) };
+        Ok(Progress::Done(Box::new(CardFile {
+            records: self.table.take_records(),
+            table: std::mem::replace(&mut self.table.incoming, IncomingTable::with_room(0)),
+            crc: self.crc(),
+            warnings: std::mem::replace(&mut self.warnings, Problems::new(&self.path)).into_list(),
+            encoding: form.encoding,
+            headings: form.headings,
+            delimiter: char::from(form.delimiter),
+        })))
+    }
+
+    /// Takes the first look at once.
+    ///
+    /// # Errors
+    /// If the file is no sheet.
+    pub fn survey(&mut self) -> Result<(), Vec<Problem>> {
+        while !matches!(self.step()?, Progress::Surveyed) {}
+        Ok(())
+    }
+
+    /// Reads the whole file at once.
+    ///
+    /// # Errors
+    /// All problems in the file's order.
+    pub fn finish(mut self) -> Result<CardFile, Vec<Problem>> {
+        self.run()
+    }
+
+    fn run(&mut self) -> Result<CardFile, Vec<Problem>> {
+        loop {
+            match self.step()? {
+                Progress::Working | Progress::Surveyed => (),
+                Progress::Changed => return Err(vec![changed(&self.path)]),
+                Progress::Done(file) => return Ok(*file),
+            }
+        }
+    }
+}
+
+/// The problem of a file that changed while it was read.
+pub fn changed(path: &Path) -> Problem {
+    let message =
+        tr("the card table changed while it was read: try again once it is written", "读卡表的时候它变了：写完再试");
+    Problem { file: path.to_owned(), line: 0, column: None, message: message.to_owned() }
 }
 
 /// A table to begin with: every column, and a few rows with example values. It is UTF-8 with a BOM,
@@ -138,15 +297,17 @@ pub fn describe(file: &CardFile) -> String {
 
 /// The rows that were read so far.
 struct Table<'a> {
-    groups: &'a Names,
+    groups: Names,
+    keep: Keep,
     records: Vec<CardRecord>,
-    /// Index into `records`.
-    by_card: HashMap<u64, usize>,
-    by_code: HashMap<Vec<u8>, u32>,
-    figures: HashMap<AccountId, Stated>,
+    incoming: IncomingTable,
     /// Groups that the configuration does not mention, each with its first line and its number of
     /// rows.
     unknown_groups: BTreeMap<String, (u32, u32)>,
+    /// Groups that rows are in.
+    used_groups: u64,
+    /// The first account and the last one, while each row's is the next number.
+    numbering: Option<(u64, u64)>,
     unshowable_names: Tally,
     zero_limits: Tally,
     rounded: Tally,
@@ -154,18 +315,9 @@ struct Table<'a> {
     stated_again: Tally,
     /// Set if the table is another system's.
     export: Option<Export<'a>>,
-}
-
-/// An account's opening figures, each with the line that states it.
-#[derive(Default)]
-struct Stated {
-    balance: Option<(Balance, u32)>,
-    subsidy: Option<(Balance, u32)>,
-    uses: Option<(i32, u32)>,
-    /// The place among the records of the card whose holder an import's orders name: the first that
-    /// is not closed, since a closed card gets no subsidy. It fits beside the lines without more
-    /// memory.
-    payee: u32,
+    /// For an export, by account: the place among the records of the card whose holder an import's
+    /// orders name, the first that is not closed, since a closed card gets no subsidy.
+    payees: Vec<usize>,
 }
 
 /// Rows with the same doubt. They get one warning together.
@@ -184,35 +336,30 @@ impl Tally {
     }
 }
 
-impl<'a> Table<'a> {
-    fn new(groups: &'a Names) -> Self {
+impl Table<'_> {
+    fn new(groups: &Names, keep: Keep) -> Self {
         Self {
-            groups,
+            groups: groups.clone(),
+            keep,
             records: Vec::new(),
-            by_card: HashMap::new(),
-            by_code: HashMap::new(),
-            figures: HashMap::new(),
+            incoming: IncomingTable::with_room(0),
             unknown_groups: BTreeMap::new(),
+            used_groups: 0,
+            numbering: None,
             unshowable_names: Tally::default(),
             zero_limits: Tally::default(),
             rounded: Tally::default(),
             stated_again: Tally::default(),
             export: None,
+            payees: Vec::new(),
         }
     }
 
-    /// Reads all rows.
-    fn fill(&mut self, bytes: &[u8], file: &Path) -> Result<CardFile, Vec<Problem>> {
-        let mut problems = Problems::new(file);
-        let mut warnings = Problems::new(file);
-        let layout = Layout { is_fen: self.export.as_ref().is_some_and(|export| export.dialect.is_fen), ..LAYOUT };
-        let form =
-            sheet::read(bytes, &layout, &mut problems, &mut warnings, |cells, problems| self.read(cells, problems));
-        let Some(form) = form else { return Err(problems.into_list()) };
-        self.check_accounts(&mut warnings);
-        self.check_groups(&mut warnings);
-        self.warn_of_rows(&mut warnings);
-        if self.records.is_empty() && problems.is_empty() {
+    /// Checks the table as a whole, after its last row.
+    fn end(&mut self, problems: &mut Problems, warnings: &mut Problems) {
+        self.check_groups(warnings);
+        self.warn_of_rows(warnings);
+        if self.incoming.is_empty() && problems.is_empty() {
             warnings.add(
                 0,
                 tr(
@@ -221,23 +368,12 @@ impl<'a> Table<'a> {
                 ),
             );
         }
-        if let Err(message) = CardTable::check_room(&self.records) {
+        if let Err(message) = self.incoming.check_room() {
             problems.add(0, tr!("{message}: remove cards that have ended", "{message}：请删掉已经不用的卡"));
         }
         if self.export.is_some() {
-            import::check(self, &mut problems);
+            import::check(self, problems);
         }
-        if !problems.is_empty() {
-            return Err(problems.into_list());
-        }
-        Ok(CardFile {
-            records: self.take_records(),
-            crc: crc32fast::hash(bytes),
-            warnings: warnings.into_list(),
-            encoding: form.encoding,
-            headings: form.headings,
-            delimiter: char::from(form.delimiter),
-        })
     }
 
     /// Reads a row. After a problem it goes on, to find further ones.
@@ -252,7 +388,6 @@ impl<'a> Table<'a> {
         let balance = cells.read(Column::Balance, problems, value::balance);
         let subsidy = cells.read(Column::Subsidy, problems, value::money).map(Balance::from);
         let uses = cells.read(Column::Uses, problems, value::uses);
-        let department = cells.text(Column::Department).to_owned();
         let groups = self.read_groups(cells);
         let pin = cells.read(Column::Pin, problems, pin);
         let duress_pin = cells.read(Column::DuressPin, problems, pin_and_not(pin));
@@ -273,15 +408,14 @@ impl<'a> Table<'a> {
             problems.add_in_column(line, &Column::ValidUntil.label(), message);
         }
         if let Some(code) = &code
-            && let Some(first) = self.by_code.get(code)
+            && let Some(first) = self.incoming.find_code(code)
         {
+            let first = self.incoming.line(first);
             let message = tr!(
                 "line {first} has the same code: give each card its own, or leave one empty",
                 "第 {first} 行的二维码相同：每张卡各用一个，或者留空一个"
             );
             problems.add_in_column(line, &Column::Code.label(), message);
-        } else if let Some(code) = &code {
-            self.by_code.insert(code.clone(), line);
         }
         let name_gbk = gbk::encode_data(name, NAME_LEN_MAX);
         if gbk::decode(&name_gbk) != name {
@@ -298,8 +432,8 @@ impl<'a> Table<'a> {
         let Some(card) = card else {
             return;
         };
-        if let Some(first) = self.by_card.get(&card.value()) {
-            let first = self.records[*first].line;
+        if let Some(first) = self.incoming.find(card) {
+            let first = self.incoming.line(first);
             let message = tr!(
                 "card {} is in line {first} already: delete one of the two rows",
                 "卡 {} 在第 {first} 行已经有了：删掉其中一行",
@@ -308,35 +442,72 @@ impl<'a> Table<'a> {
             problems.add_in_column(line, &Column::Card.label(), message);
             return;
         }
-        let account = account.unwrap_or_else(|| card.own_account());
-        self.merge_figures(&account, (balance, subsidy, uses), line, problems);
-        if let Some(stated) = self.figures.get_mut(&account) {
-            let payee = self.records.get(stated.payee as usize).filter(|record| record.account == account);
-            let is_better =
-                |other: &CardRecord| other.terms.status == CardStatus::Closed && status != CardStatus::Closed;
-            if payee.is_none_or(is_better) {
-                stated.payee = u32::try_from(self.records.len()).unwrap_or(u32::MAX);
-            }
+        if self.incoming.is_full() {
+            self.incoming.count_one();
+            return;
         }
-        self.by_card.insert(card.value(), self.records.len());
+        let account = account.unwrap_or_else(|| card.own_account());
+        let place = self.incoming.place_of(&account);
+        self.merge_figures(place, (balance, subsidy, uses), line, problems);
+        self.note_numbering(&account);
+        self.used_groups |= groups.0;
+        let terms = Terms { status, groups, pin, duress_pin, valid_from, valid_until, charge_max, day_max, credit };
+        let states_figures = balance.is_some() || subsidy.is_some() || uses.is_some();
+        let bytes = code.as_deref().unwrap_or_default();
+        self.incoming.add(IncomingRow {
+            card,
+            account: place,
+            name: &name_gbk,
+            code: bytes,
+            states_figures,
+            terms: &terms,
+            line,
+        });
+        if self.keep == Keep::Table {
+            return;
+        }
+        let department = cells.text(Column::Department).to_owned();
+        let card = card.padded();
         self.records.push(CardRecord {
-            card: card.padded(),
+            card,
             account,
             name: name_gbk,
             balance,
             subsidy,
             uses,
-            states_figures: balance.is_some() || subsidy.is_some() || uses.is_some(),
+            states_figures,
             department,
             code,
-            terms: Terms { status, groups, pin, duress_pin, valid_from, valid_until, charge_max, day_max, credit },
+            terms,
             line,
         });
+        if self.export.is_some() {
+            self.note_payee(place, status);
+        }
         if let Some(export) = &mut self.export
             && let Some(record) = self.records.last()
         {
             export.copy(cells, record, [balance, subsidy], uses);
         }
+    }
+
+    /// Notes that the last record may be the one whose holder is paid for its account.
+    fn note_payee(&mut self, place: usize, status: CardStatus) {
+        let last = self.records.len() - 1;
+        if self.payees.len() == place {
+            self.payees.push(last);
+        } else if self.records[self.payees[place]].terms.status == CardStatus::Closed && status != CardStatus::Closed {
+            self.payees[place] = last;
+        }
+    }
+
+    fn note_numbering(&mut self, account: &AccountId) {
+        let number = account.as_str().parse::<u64>().ok();
+        self.numbering = match (number, self.numbering) {
+            (Some(number), None) if self.incoming.is_empty() => Some((number, number)),
+            (Some(number), Some((first, last))) if last.checked_add(1) == Some(number) => Some((first, number)),
+            _ => None,
+        };
     }
 
     /// The row's groups that rules mention. Other groups are noted for a warning.
@@ -356,12 +527,12 @@ impl<'a> Table<'a> {
     /// a zero.
     fn merge_figures(
         &mut self,
-        account: &AccountId,
+        place: usize,
         (balance, subsidy, uses): (Option<Balance>, Option<Balance>, Option<i32>),
         line: u32,
         problems: &mut Problems,
     ) {
-        let figures = self.figures.entry(*account).or_default();
+        let mut figures = self.incoming.accounts()[place].stated();
         let is_again = figures.balance.is_some_and(|(first, _)| first != Balance::ZERO && Some(first) == balance)
             || figures.subsidy.is_some_and(|(first, _)| first != Balance::ZERO && Some(first) == subsidy)
             || figures.uses.is_some_and(|(first, _)| first != 0 && Some(first) == uses);
@@ -377,25 +548,27 @@ impl<'a> Table<'a> {
         if let Err(first) = merge(&mut figures.uses, uses, line) {
             problems.add_in_column(line, &Column::Uses.label(), different(first));
         }
+        self.incoming.state(place, figures);
     }
 
     /// Warns of an account that looks like another card's number but is not that card's account:
     /// the two rows are probably meant to share one.
-    fn check_accounts(&self, warnings: &mut Problems) {
-        for (index, record) in self.records.iter().enumerate() {
-            let Some(number) = CardNo::parse(record.account.as_bytes()) else {
+    fn check_accounts(&self, rows: Range<usize>, warnings: &mut Problems) {
+        for row in rows {
+            let account = &self.incoming.account(row).id;
+            let Some(number) = CardNo::parse(account.as_bytes()) else {
                 continue;
             };
-            if let Some(other) = self.by_card.get(&number.value())
-                && *other != index
-                && self.records[*other].account != record.account
+            if let Some(other) = self.incoming.find(number)
+                && other != row
+                && self.incoming.account(other).id != *account
             {
                 let message = tr!(
                     "it looks like the card of line {}, but is not that card's account: to share it, write the same account in both rows",
                     "这像是第 {} 行的卡号，却不是那张卡的编号：要共用账户，两行请写同一个编号",
-                    self.records[*other].line
+                    self.incoming.line(other)
                 );
-                warnings.add_in_column(record.line, &Column::Account.label(), message);
+                warnings.add_in_column(self.incoming.line(row), &Column::Account.label(), message);
             }
         }
     }
@@ -404,17 +577,15 @@ impl<'a> Table<'a> {
     fn numbered_by_row(&self) -> Option<u32> {
         /// Fewer rows may be numbered so by chance.
         const ROWS_MIN: usize = 5;
-        let numbers = self.records.iter().map(|record| record.account.as_str().parse::<u64>().ok());
-        let numbers: Vec<u64> = numbers.collect::<Option<_>>()?;
-        let is_ascending = numbers.windows(2).all(|pair| pair[1] == pair[0] + 1);
-        (numbers.len() >= ROWS_MIN && numbers[0] <= 1 && is_ascending).then(|| self.records[0].line)
+        let (first, _) = self.numbering?;
+        (self.incoming.len() >= ROWS_MIN && first <= 1).then(|| self.incoming.line(0))
     }
 
     /// Warns of unknown groups: a mistyped group silently removes rights. If the configuration
     /// mentions no group, the column serves another program.
     fn check_groups(&self, warnings: &mut Problems) {
         let all: Vec<&str> = self.groups.names(GroupSet(u64::MAX)).collect();
-        if all.is_empty() || self.records.is_empty() {
+        if all.is_empty() || self.incoming.is_empty() {
             return;
         }
         for (name, (first, count)) in &self.unknown_groups {
@@ -426,8 +597,7 @@ impl<'a> Table<'a> {
             );
             warnings.add_in_column(*first, &Column::Groups.label(), message);
         }
-        let used = self.records.iter().fold(0, |bits, record| bits | record.terms.groups.0);
-        for name in self.groups.names(GroupSet(!used)) {
+        for name in self.groups.names(GroupSet(!self.used_groups)) {
             warnings.add(
                 0,
                 tr!("no card is in group {}, which the configuration mentions", "配置里的分组 {} 没有卡", quoted(name)),
@@ -482,11 +652,11 @@ impl<'a> Table<'a> {
     fn take_records(&mut self) -> Vec<CardRecord> {
         let mut records = std::mem::take(&mut self.records);
         for record in &mut records {
-            if let Some(figures) = self.figures.get(&record.account) {
-                record.balance = figures.balance.map(|(balance, _)| balance);
-                record.subsidy = figures.subsidy.map(|(subsidy, _)| subsidy);
-                record.uses = figures.uses.map(|(uses, _)| uses);
-            }
+            let place = self.incoming.place_of(&record.account);
+            let figures = self.incoming.accounts()[place].stated();
+            record.balance = figures.balance.map(|(balance, _)| balance);
+            record.subsidy = figures.subsidy.map(|(subsidy, _)| subsidy);
+            record.uses = figures.uses.map(|(uses, _)| uses);
         }
         records
     }

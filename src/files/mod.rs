@@ -7,4 +7,5 @@ pub mod good;
 pub mod problem;
 pub mod put;
 pub mod sheet;
+pub mod sight;
 pub mod zone;

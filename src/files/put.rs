@@ -4,7 +4,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes a file that its owner alone may read, since it may hold PINs: a temporary file beside it,
 /// sync, rename, sync of the directory.
@@ -12,25 +12,68 @@ use std::path::Path;
 /// # Errors
 /// With path and operation. Then the old file is still there.
 pub fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".tmp");
-    let part = path.with_file_name(name);
-    // A leftover file may have another mode.
-    match fs::remove_file(&part) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(explain("remove", &part)(error)),
-        Ok(()) | Err(_) => (),
+    let mut putting = Putting::begin(path)?;
+    putting.write(bytes)?;
+    putting.finish()
+}
+
+/// A file that is being put into the place of another, as [`put`] does it. If it is not finished,
+/// the old file stays.
+#[derive(Debug)]
+pub struct Putting {
+    path: PathBuf,
+    part: PathBuf,
+    file: File,
+    is_done: bool,
+}
+
+impl Putting {
+    /// Begins a file for this path.
+    ///
+    /// # Errors
+    /// With path and operation.
+    pub fn begin(path: &Path) -> io::Result<Self> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".tmp");
+        let part = path.with_file_name(name);
+        // A leftover file may have another mode.
+        match fs::remove_file(&part) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(explain("remove", &part)(error)),
+            Ok(()) | Err(_) => (),
+        }
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part);
+        let file = file.map_err(explain("write", &part))?;
+        Ok(Self { path: path.to_owned(), part, file, is_done: false })
     }
-    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    if let Err(error) = written {
-        // The partial file may be what fills the disk.
-        let _left = fs::remove_file(&part);
-        return Err(explain("write", &part)(error));
+
+    /// Appends bytes, and waits until they are on the medium: a long file at its end would take
+    /// long.
+    ///
+    /// # Errors
+    /// With path and operation.
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes).and_then(|()| self.file.sync_data()).map_err(explain("write", &self.part))
     }
-    fs::rename(&part, path).map_err(explain("rename", &part))?;
-    sync(path.parent().unwrap_or(path))
+
+    /// Puts the file into its place.
+    ///
+    /// # Errors
+    /// With path and operation. Then the old file is still there.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.file.sync_all().map_err(explain("write", &self.part))?;
+        fs::rename(&self.part, &self.path).map_err(explain("rename", &self.part))?;
+        self.is_done = true;
+        sync(self.path.parent().unwrap_or(&self.path))
+    }
+}
+
+impl Drop for Putting {
+    fn drop(&mut self) {
+        if !self.is_done {
+            // The partial file may be what fills the disk.
+            let _left = fs::remove_file(&self.part);
+        }
+    }
 }
 
 /// Makes the names in a directory durable.

@@ -71,6 +71,8 @@ pub struct Control {
     clients: Box<[Option<Client>; CONTROL_CLIENTS_MAX]>,
     /// The slot of the client to read first in the next turn.
     first: usize,
+    /// Clients so far.
+    count: u64,
 }
 
 #[derive(Debug)]
@@ -103,6 +105,8 @@ struct Client {
     office: Option<OfficeName>,
     /// When its last whole line was answered; initially, when it connected.
     heard: Mono,
+    /// Its number among all clients.
+    number: u64,
 }
 
 #[derive(Debug)]
@@ -154,6 +158,7 @@ impl Control {
             may_be_gone: false,
             clients: Box::new([const { None }; CONTROL_CLIENTS_MAX]),
             first: 0,
+            count: 0,
         })
     }
 
@@ -189,6 +194,7 @@ impl Control {
         let renewed = Self::bind(&self.path).and_then(|mut new| {
             new.register(registry, self.token)?;
             core::mem::swap(&mut new.clients, &mut self.clients);
+            new.count = self.count;
             Ok(new)
         });
         match renewed {
@@ -256,7 +262,8 @@ impl Control {
             };
             let interest = Interest::READABLE | Interest::WRITABLE;
             if registry.register(&mut stream, Token(self.token + 1 + slot), interest).is_ok() {
-                self.clients[slot] = Some(Client::new(now, stream));
+                self.count += 1;
+                self.clients[slot] = Some(Client::new(now, stream, self.count));
             }
         }
     }
@@ -308,18 +315,21 @@ impl Control {
     }
 
     /// The next request of a committed turn that the loop itself answers, with
-    /// [`Control::answer_deferred`].
-    pub(crate) fn deferred(&self) -> Option<Deferred> {
-        self.clients.iter().flatten().find_map(|client| match client.held.last()?.reply {
-            ControlReply::Deferred(deferred) => Some(deferred),
+    /// [`Control::answer_deferred`], and the number of its client: the first one after `last`, in
+    /// rotation. Its client waits until then, and so do the client's further lines.
+    pub(crate) fn deferred(&self, last: u64, is_meant: impl Fn(Deferred) -> bool) -> Option<(u64, Deferred)> {
+        let asked = self.clients.iter().flatten().filter_map(|client| match client.held.last()?.reply {
+            ControlReply::Deferred(deferred) => is_meant(deferred).then_some((client.number, deferred)),
             ControlReply::Line(_) | ControlReply::Stream { .. } | ControlReply::Wait { .. } => None,
-        })
+        });
+        asked.min_by_key(|(number, _)| (*number <= last, *number))
     }
 
-    /// Answers the request that [`Control::deferred`] returned.
-    pub(crate) fn answer_deferred(&mut self, line: String) {
-        let mut held = self.clients.iter_mut().flatten().filter_map(|client| client.held.last_mut());
-        if let Some(held) = held.find(|held| matches!(held.reply, ControlReply::Deferred(_))) {
+    /// Answers the request that [`Control::deferred`] returned, if its client is still there.
+    pub(crate) fn answer_deferred(&mut self, client: u64, line: String) {
+        let client = self.clients.iter_mut().flatten().find(|other| other.number == client);
+        let held = client.and_then(|client| client.held.last_mut());
+        if let Some(held) = held.filter(|held| matches!(held.reply, ControlReply::Deferred(_))) {
             *held = Held { reply: ControlReply::Line(line) };
         }
     }
@@ -358,7 +368,7 @@ impl Drop for Control {
 }
 
 impl Client {
-    fn new(now: Mono, stream: UnixStream) -> Self {
+    fn new(now: Mono, stream: UnixStream, number: u64) -> Self {
         Self {
             stream,
             input: vec![0; CONTROL_LINE_MAX + 1].into_boxed_slice(),
@@ -375,6 +385,7 @@ impl Client {
             stalled_since: None,
             office: None,
             heard: now,
+            number,
         }
     }
 
@@ -450,6 +461,9 @@ impl Client {
     fn post_held(&mut self, now: Mono) {
         self.output.drain(..self.sent);
         self.sent = 0;
+        // A deferred answer is the last one, and stays until it is there.
+        let is_deferred = self.held.last().is_some_and(|held| matches!(held.reply, ControlReply::Deferred(_)));
+        let deferred = if is_deferred { self.held.pop() } else { None };
         for held in core::mem::take(&mut self.held) {
             match held.reply {
                 ControlReply::Line(line) | ControlReply::Stream { line, .. } => self.post(&line),
@@ -460,6 +474,7 @@ impl Client {
                 ControlReply::Deferred(_) => (),
             }
         }
+        self.held.extend(deferred);
     }
 
     /// Adds a line to the output.
@@ -672,11 +687,18 @@ mod tests {
         // A deferred answer is the client's last one in its turn.
         client.write_all(b"a\nstatus\nb\n").unwrap();
         assert_eq!(desk.read(0), 2);
-        assert_eq!(desk.control.deferred(), Some(Deferred::Status));
-        desk.control.answer_deferred("fine".to_owned());
-        assert_eq!(desk.control.deferred(), None);
+        let status = |deferred| matches!(deferred, Deferred::Status);
+        assert_eq!(desk.control.deferred(0, |deferred| !status(deferred)), None);
+        let (client_number, _) = desk.control.deferred(0, status).unwrap();
+        // It may take several turns; nothing else is answered meanwhile.
         desk.control.deliver(Mono(0), 0, Head::default());
-        assert_eq!((next_line(&client), next_line(&client)), ("1 x\n".to_owned(), "fine\n".to_owned()));
+        assert_eq!(next_line(&client), "1 x\n");
+        assert_eq!(desk.turn(0), 0);
+        desk.control.answer_deferred(client_number + 1, "another's".to_owned());
+        desk.control.answer_deferred(client_number, "fine".to_owned());
+        assert_eq!(desk.control.deferred(0, status), None);
+        desk.control.deliver(Mono(0), 0, Head::default());
+        assert_eq!(next_line(&client), "fine\n");
         assert_eq!(desk.turn(0), 1);
     }
 

@@ -87,8 +87,53 @@ pub struct Reloaded {
     pub headings: Headings,
     /// Changed options that take effect only at the next start.
     pub at_next_start: Vec<&'static str>,
-    /// The answer to the client that asked for the reload.
-    pub answer: String,
+}
+
+/// Reads configuration and cards again, in steps of bounded work between the turns.
+pub trait Reload {
+    /// Begins a reload. `accept`: the CRC-32 of the only card table to accept, even if it seems
+    /// incomplete.
+    fn begin(&mut self, accept: Option<u32>);
+
+    /// Does the next step of the running reload.
+    fn step(&mut self, server: &mut Server) -> ReloadStep;
+
+    /// Whether a reload runs.
+    fn is_running(&self) -> bool;
+
+    /// Whether a reload runs that was taken: its end concerns the good copies only.
+    fn is_taken(&self) -> bool;
+}
+
+/// What a step of a reload has reached.
+#[derive(Debug)]
+pub enum ReloadStep {
+    /// There is more to do.
+    Working,
+    /// Everything was taken into service at once; the changes outside the server. There is more to
+    /// do.
+    Taken(Box<Reloaded>),
+    /// The end: the answer to who asked. Without a [`ReloadStep::Taken`] before it, nothing
+    /// changed.
+    Ended(String),
+}
+
+/// Who asked for the reload that runs, and signals that ask for another.
+#[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
+struct Asked {
+    /// The client, if one asked.
+    client: Option<u64>,
+    /// The last client whose reload began.
+    last: u64,
+    /// Whether a signal came since the running reload began.
+    is_signalled: bool,
+    /// Whether the running reload is a signal's.
+    is_of_signal: bool,
+    /// Whether a SIGHUP waits until every subsidy is cleared.
+    waits: bool,
+    /// Whether a reload runs, or a client waits for one.
+    is_running: bool,
 }
 
 /// The headings and the separator of the card table in service.
@@ -123,8 +168,7 @@ pub struct Loop<'t, S: Storage> {
     may_offices_order: bool,
     watch: Watch,
     trace: Trace,
-    /// Whether a SIGHUP waits until every subsidy is cleared.
-    reload_waits: bool,
+    reload: Asked,
 }
 
 /// Replies that could not be sent.
@@ -189,7 +233,7 @@ impl<'t, S: Storage> Loop<'t, S> {
             may_offices_order: false,
             watch: Watch::new(Places::default()),
             trace: Trace::default(),
-            reload_waits: false,
+            reload: Asked::default(),
         })
     }
 
@@ -269,18 +313,12 @@ impl<'t, S: Storage> Loop<'t, S> {
         self.service.server()
     }
 
-    /// Serves until a signal asks to stop; call it after [`Loop::start`]. `reload` reads and
-    /// installs configuration and cards; its number is the CRC-32 of a card table that the operator
-    /// accepts although it removes more than a tenth of the cards. It returns the changes outside
-    /// the server; if it refuses and changes nothing, it returns the answer to the client that
-    /// asked.
+    /// Serves until a signal asks to stop; call it after [`Loop::start`]. `reload` does the reloads
+    /// that signals and clients ask for, one after the other.
     ///
     /// # Errors
     /// If the ledger cannot be written or synced, or a socket cannot be read.
-    pub fn run(
-        mut self,
-        mut reload: impl FnMut(&mut Server, Option<u32>) -> Result<Reloaded, String>,
-    ) -> io::Result<()> {
+    pub fn run(mut self, reload: &mut dyn Reload) -> io::Result<()> {
         loop {
             self.wait()?;
             self.trace.begin(&mut self.service);
@@ -296,17 +334,15 @@ impl<'t, S: Storage> Loop<'t, S> {
             logging::set_offset(now.stamp.offset_s);
             self.turn(&now)?;
             let is_clearing = self.service.server().clearing().is_some();
-            if is_reload || self.reload_waits && !is_clearing {
-                let reloaded = reload(self.service.server_mut(), None);
-                self.service.laps().end(Step::Reload);
-                self.reload_waits = reloaded.is_err() && is_clearing;
-                if self.reload_waits {
-                    info!("reload waits: it is tried again when every subsidy is cleared");
-                }
-                self.reload(&now, reloaded)?;
-            }
-            self.answer_deferred(&now, &mut reload)?;
+            let waited = !is_clearing && std::mem::take(&mut self.reload.waits);
+            self.reload.is_signalled |= is_reload || waited;
+            self.reload(&now, reload)?;
+            self.answer_deferred(&now);
             if order == Some(SignalOrder::Stop) {
+                // A table that was taken is also kept.
+                while reload.is_taken() {
+                    reload.step(self.service.server_mut());
+                }
                 return self.stop(&now);
             }
             self.update_status(&now);
@@ -326,38 +362,73 @@ impl<'t, S: Storage> Loop<'t, S> {
 
     /// Answers the control lines of a committed turn; the loop itself answers the deferred ones
     /// first.
-    fn answer_deferred(
-        &mut self,
-        now: &Now,
-        reload: &mut impl FnMut(&mut Server, Option<u32>) -> Result<Reloaded, String>,
-    ) -> io::Result<()> {
-        while let Some(deferred) = self.control.as_ref().and_then(Control::deferred) {
+    fn answer_deferred(&mut self, now: &Now) {
+        let is_status = |deferred: Deferred| matches!(deferred, Deferred::Status);
+        while let Some((client, _)) = self.control.as_ref().and_then(|control| control.deferred(0, is_status)) {
             let begin = self.clock.mono();
-            let answer = match deferred {
-                Deferred::Reload { accept } => {
-                    let reloaded = reload(self.service.server_mut(), accept);
-                    self.service.laps().end(Step::Reload);
-                    self.reload(now, reloaded)?
-                }
-                Deferred::Status => operator::status(&self.status(now)),
-            };
-            self.control.as_mut().expect("it was just asked").answer_deferred(answer);
+            let answer = operator::status(&self.status(now));
+            self.control.as_mut().expect("it was just asked").answer_deferred(client, answer);
             self.rest_from_lines(begin);
         }
         if let Some(control) = self.control.as_mut().filter(|control| control.has_clients()) {
             let ledger = self.service.ledger();
             control.deliver(self.clock.mono(), ledger.number(), ledger.synced());
         }
+    }
+
+    /// Does a step of the running reload. If none runs, begins the next one: what was written
+    /// before somebody asked is read after it.
+    fn reload(&mut self, now: &Now, reload: &mut dyn Reload) -> io::Result<()> {
+        if !reload.is_running() && !self.begin_reload(reload) {
+            return Ok(());
+        }
+        let step = reload.step(self.service.server_mut());
+        self.service.laps().end(Step::Reload);
+        match step {
+            ReloadStep::Working => (),
+            ReloadStep::Taken(new) => self.take_over(now, *new)?,
+            ReloadStep::Ended(answer) => {
+                let is_refused = answer.starts_with("{\"ok\":false");
+                if is_refused && self.reload.is_of_signal && self.service.server().clearing().is_some() {
+                    self.reload.waits = true;
+                    info!("reload waits: it is tried again when every subsidy is cleared");
+                }
+                if let Some((control, client)) = self.control.as_mut().zip(self.reload.client.take()) {
+                    control.answer_deferred(client, answer);
+                }
+            }
+        }
+        self.reload.is_running = reload.is_running() || self.wants_reload().is_some();
         Ok(())
     }
 
-    /// Takes over the result of a reload, and writes its entry if anything changed; returns the
-    /// answer to the client.
-    fn reload(&mut self, now: &Now, reloaded: Result<Reloaded, String>) -> io::Result<String> {
-        let new = match reloaded {
-            Ok(new) => new,
-            Err(answer) => return Ok(answer),
-        };
+    /// Begins the next reload that a signal or a client asks for; `false` if none does.
+    fn begin_reload(&mut self, reload: &mut dyn Reload) -> bool {
+        let asked = self.wants_reload();
+        // One reload is enough for a signal and a client, unless the client accepts a file.
+        let is_both = |(_, accept): &(u64, Option<u32>)| !self.reload.is_signalled || accept.is_none();
+        let client = asked.filter(is_both);
+        if client.is_none() && !self.reload.is_signalled {
+            return false;
+        }
+        self.reload.client = client.map(|(client, _)| client);
+        self.reload.last = self.reload.client.unwrap_or(self.reload.last);
+        self.reload.is_of_signal = std::mem::take(&mut self.reload.is_signalled);
+        reload.begin(client.and_then(|(_, accept)| accept));
+        true
+    }
+
+    /// The next client that waits for a reload to begin, and the file that it accepts.
+    fn wants_reload(&self) -> Option<(u64, Option<u32>)> {
+        let is_reload = |deferred| matches!(deferred, Deferred::Reload { .. });
+        match self.control.as_ref()?.deferred(self.reload.last, is_reload)? {
+            (client, Deferred::Reload { accept }) => Some((client, accept)),
+            (_, Deferred::Status) => None,
+        }
+    }
+
+    /// Takes over the changes of a reload, and writes its entry if anything changed.
+    fn take_over(&mut self, now: &Now, new: Reloaded) -> io::Result<()> {
         let Self { service, sockets, unsent, zone, clock, headings, may_offices_order, watch, .. } = self;
         watch.wait_for_start(new.at_next_start);
         *zone = new.zone;
@@ -373,7 +444,7 @@ impl<'t, S: Storage> Loop<'t, S> {
         if !new.is_unchanged {
             service.reloaded(now, &mut |bag| unsent.post(clock, sockets, bag))?;
         }
-        Ok(new.answer)
+        Ok(())
     }
 
     /// Creates sockets again whose interface was deleted and added again; logs which interfaces
@@ -421,7 +492,7 @@ impl<'t, S: Storage> Loop<'t, S> {
 
     /// Sleeps until a datagram, a signal or a deadline.
     fn wait(&mut self) -> io::Result<()> {
-        let timeout = if self.ready.contains(&true) {
+        let timeout = if self.ready.contains(&true) || self.reload.is_running || self.reload.is_signalled {
             Some(Duration::ZERO)
         } else {
             let control = self.control.as_ref();

@@ -567,8 +567,8 @@ mod tests {
     use crate::engine::limits::{FRAME_ENTRIES_BYTES, LINKS_MAX};
     use crate::engine::model::order::{Holder, KeyText, Note, Operator, Purpose};
     use crate::engine::model::{
-        AccountId, Act, Balance, CardNo, Done, Figures, Key, MachineNo, Mark, Money, Order, Stamp, Subject, UnitNo,
-        Wall, Way,
+        AccountId, Act, Balance, CardNo, CardRecord, Done, Figures, IncomingTable, Key, MachineNo, Mark, Money, Order,
+        Stamp, Subject, UnitNo, Wall, Way,
     };
     use crate::engine::server::{Origin, Refused, Tables};
     use crate::files::{cards, config};
@@ -1549,6 +1549,58 @@ mod tests {
         let one_more = Act::Link { old: card(LINKS_MAX), new: card(LINKS_MAX + 1) };
         assert_eq!(site.ordered(&order(one_more, "more")).unwrap(), Err(Refused::TooManyLinks));
         compare(site.service.ledger.storage(), site.service.server());
+    }
+
+    /// What a reload makes of accounts and cards, if sales and orders come between its steps.
+    fn reloaded_amid(looks_up_first: bool) -> Vec<String> {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        let id = |text: &str| AccountId::try_from(text).unwrap();
+        let card = |number: u64| CardNo::from_value(8_888_888_800 + number).padded();
+        let mut records = card_file().records;
+        // Card 3 would be on an account of another holder, card 4 on a new one; two cards are new;
+        // card 6 is gone; each states another figure.
+        for record in &mut records {
+            record.balance = Some(Balance::from_fen(700));
+            record.line += 1;
+        }
+        records[2].account = records[4].account;
+        records[3].account = id("S-NEW");
+        let new = |number, account| CardRecord { card: card(number), account, ..records[0].clone() };
+        records.extend([new(50, id("S-OTHER")), new(51, card(9).own_account())]);
+        records.remove(5);
+        let mut table = IncomingTable::of(&records);
+        while looks_up_first && site.service.server().look_up(&mut table, 3) {}
+        // Sales of cards that never moved, among them 3, 4, 6 and 9; one of a card that is in no
+        // table; and a card of the new table that gets an account by an order.
+        site.lunch(1, 12).unwrap();
+        let unknown = "105,00099,192.168.1.20,192.168.1.1,00021,8888888851,2.25,2026-11-22 11:00:00,0,00000099,3";
+        site.turn(&[unknown.to_owned()]).unwrap();
+        let account = Act::Account { card: card(14), account: id("S-OTHER") };
+        assert!(site.ordered(&order(account, "A")).unwrap().is_ok());
+        let rules = site.service.server().rules().clone();
+        let ignored = site.service.server_mut().install_table(rules, table, Origin::default()).unwrap();
+        let server = site.service.server();
+        let mut said: Vec<String> = ignored.iter().map(|account| format!("ignored {account}")).collect();
+        for account in server.book().accounts() {
+            let known = (account.figures(), account.unopened(), account.is_opened(), account.named_by());
+            said.push(format!("{} {known:?}", account.id));
+        }
+        for number in 1..=60 {
+            let account = server.account_of(card(number)).map(|row| server.book().account(row).id);
+            said.push(format!("{number} {account:?} {}", server.cards().find(card(number)).is_some()));
+        }
+        said.sort();
+        said
+    }
+
+    #[test]
+    fn what_sales_and_orders_do_while_a_table_comes_counts_when_it_is_switched() {
+        let at_once = reloaded_amid(false);
+        assert!(at_once.iter().any(|line| line.starts_with("ignored")), "{at_once:#?}");
+        assert!(at_once.iter().any(|line| line.starts_with("S-NEW ") && line.contains(" None, false")), "{at_once:#?}");
+        assert_eq!(reloaded_amid(true), at_once);
     }
 
     #[test]

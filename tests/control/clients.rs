@@ -148,16 +148,17 @@ fn terminals_sell_while_clients_are_silent_slow_and_hostile() {
 #[test]
 fn who_reloads_again_and_again_leaves_terminals_most_of_the_time() {
     let site = Site::new();
-    site.write("cards.csv", &card_table(1000));
+    site.write("cards.csv", &card_table(5000));
     let server = site.start();
     let reloads = AtomicU32::new(0);
     let mut terminal = Device::new(1, &server);
     let mut sales = 0;
     std::thread::scope(|scope| {
         let mut client = Client::of(&site);
-        let reloads = &reloads;
+        let (reloads, site) = (&reloads, &site);
         scope.spawn(move || {
             while reloads.load(Ordering::Relaxed) < 5 {
+                site.write("cards.csv", &card_table(5001 + u64::from(reloads.load(Ordering::Relaxed))));
                 assert!(client.ask("{\"cmd\":\"reload\"}").starts_with("{\"ok\":true"));
                 reloads.fetch_add(1, Ordering::Relaxed);
             }
@@ -168,6 +169,6 @@ fn who_reloads_again_and_again_leaves_terminals_most_of_the_time() {
         }
     });
     server.stop();
-    println!("{sales} sales beside 5 reloads of 1,000 cards");
+    println!("{sales} sales beside 5 reloads of 5,000 cards");
     assert!(sales > 50, "{sales} sales beside 5 reloads: each waited for one");
 }

@@ -312,8 +312,9 @@ impl World {
         let (settings, file) = self.load(&read)?;
         let origin = Origin { cards_crc: file.crc, config_crc: settings.crc, ..Origin::default() };
         let (_, before) = self.load(&self.in_service)?;
-        let before = Before::in_service(server.cards(), |row| server.book().account(row).id, &before.columns());
-        let sentences = whole::compare(&before, &file, server.book());
+        let columns = before.columns();
+        let before = Before::Service(server.cards(), server.book(), &columns);
+        let sentences = whole::compare(before, &file, server.book());
         if !sentences.is_empty() {
             return Err(whole::refusal(&sentences, file.crc));
         }

@@ -1,8 +1,10 @@
 //! The answer to a reload: new, removed and changed cards, and figures of the table that do not
 //! count.
 
+use core::ops::Range;
+
 use crate::desk::json::{Object, string};
-use crate::engine::model::{AccountId, CardNo, CardRecord};
+use crate::engine::model::{AccountId, CardNo, IncomingTable};
 use crate::engine::server::{IgnoredAccount, Server};
 
 /// Cards, accounts and sentences to list of each kind; the rest are counted.
@@ -14,60 +16,98 @@ const SENTENCES_LEN_MAX: usize = 3000;
 /// Most bytes for the warnings of an accepted reload, whose answer also lists cards and accounts.
 const WARNINGS_LEN_MAX: usize = 2000;
 
-/// The differences between a new card table and the one in service.
+/// The differences between a new card table and the one in service, found in steps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Whether both files are the same as those in service, byte for byte, so that no entry is
     /// written.
     pub is_unchanged: bool,
     /// Cards in the new table only.
-    pub new: Vec<CardNo>,
+    pub new: Listed,
     /// Cards in the old table only.
-    pub gone: Vec<CardNo>,
+    pub gone: Listed,
     /// Cards in both that differ in account, name, code, terms, or in the opening figures of an
     /// account that no entry has opened yet.
-    pub changed: Vec<CardNo>,
+    pub changed: Listed,
+}
+
+/// Cards, of which the first are listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// How many.
+    pub count: usize,
+    /// The first ones.
+    pub shown: Vec<CardNo>,
+}
+
+impl Listed {
+    fn add(&mut self, card: CardNo) {
+        self.count += 1;
+        if self.shown.len() < SHOWN_MAX {
+            self.shown.push(card);
+        }
+    }
+}
+
+/// Cards that the ledger has on another account than the table in service, found in steps.
+#[derive(Clone, Debug, Default)]
+pub struct Elsewhere {
+    /// Rows of the table that were looked at.
+    looked_at: usize,
+    /// How many.
+    pub count: usize,
+    /// The first ones.
+    pub shown: Vec<IgnoredAccount>,
+}
+
+impl Elsewhere {
+    /// Looks at no more than `count` further rows; `false` if it has looked at all.
+    pub fn step(&mut self, server: &Server, count: usize) -> bool {
+        for ignored in server.ignored_accounts_of(self.looked_at, count) {
+            self.count += 1;
+            if self.shown.len() < SHOWN_MAX {
+                self.shown.push(ignored);
+            }
+        }
+        self.looked_at = self.looked_at.saturating_add(count);
+        self.looked_at < server.cards().len()
+    }
 }
 
 impl Changes {
-    /// Compares a new table's records with the table in service, before they are installed.
-    pub fn of(server: &Server, records: &[CardRecord]) -> Self {
-        let mut changes = Self::default();
+    /// Compares rows of a new table with the table in service, before it is installed.
+    pub fn compare(&mut self, server: &Server, new: &IncomingTable, rows: Range<usize>) {
         let cards = server.cards();
-        for record in records {
-            let Some(row) = cards.find(record.card) else {
-                changes.new.push(record.card);
+        for place in rows {
+            let card = new.card(place);
+            let Some(row) = cards.find(card) else {
+                self.new.add(card);
                 continue;
             };
             let account = server.book().account(row.account);
+            let stated = new.account(place);
             // The figures of an open account do not count and are reported as ignored; a card that
             // the ledger has on another account has none.
-            let opening = account.unopened().filter(|_| server.book().account_conflict(row).is_none());
-            let is_same = account.id == record.account
-                && cards.name(row) == record.name.as_slice()
-                && cards.code(row) == record.code.as_deref().unwrap_or_default()
-                && row.terms == record.terms
-                && opening.is_none_or(|opening| opening == record.figures());
+            let is_elsewhere = || server.book().account_conflict(card, row.account).is_some();
+            let opening = account.unopened().filter(|_| !is_elsewhere());
+            let is_same = account.id == stated.id
+                && new.is_as(place, cards, &row)
+                && opening.is_none_or(|opening| opening == stated.figures());
             if !is_same {
-                changes.changed.push(record.card);
+                self.changed.add(card);
             }
         }
-        let mut numbers: Vec<u64> = records.iter().map(|record| record.card.value()).collect();
-        numbers.sort_unstable();
-        let gone = cards.rows().iter().filter(|row| numbers.binary_search(&row.card).is_err());
-        changes.gone = gone.map(|row| CardNo::from_value(row.card)).collect();
-        changes
     }
 
     /// The answer after the new table of `cards` cards is installed. `ignored` are the accounts
-    /// whose new figures do not count; the server has the cards whose accounts do not. `at_start`
-    /// are changed options that take effect at the next start. `warnings` are listed as far as they
+    /// whose new figures do not count, `elsewhere` the cards whose accounts do not. `at_start` are
+    /// changed options that take effect at the next start. `warnings` are listed as far as they
     /// fit.
     pub fn answer(
         &self,
         cards: usize,
         ignored: &[AccountId],
-        server: &Server,
+        elsewhere: &Elsewhere,
         at_start: &[&str],
         warnings: &[impl core::fmt::Display],
     ) -> String {
@@ -76,22 +116,21 @@ impl Changes {
         if left_out > 0 {
             shown.push(string(format_args!("and {left_out} more: `posgate check` lists them")));
         }
-        let elsewhere = || server.ignored_accounts();
-        let named_of = |ignored: IgnoredAccount| string(ignored.card);
-        let named = |cards: &[CardNo]| cards.iter().take(SHOWN_MAX).map(string).collect::<Vec<_>>();
+        let named_of = |ignored: &IgnoredAccount| string(ignored.card);
+        let named = |cards: &Listed| cards.shown.iter().map(string).collect::<Vec<_>>();
         Object::ok()
             .number("cards", cards)
-            .number("new", self.new.len())
-            .number("gone", self.gone.len())
-            .number("changed", self.changed.len())
-            .number("ignored", ignored.len() + elsewhere().count())
+            .number("new", self.new.count)
+            .number("gone", self.gone.count)
+            .number("changed", self.changed.count)
+            .number("ignored", ignored.len() + elsewhere.count)
             .number("ignored_figures", ignored.len())
-            .number("elsewhere", elsewhere().count())
+            .number("elsewhere", elsewhere.count)
             .list("new_cards", named(&self.new))
             .list("gone_cards", named(&self.gone))
             .list("changed_cards", named(&self.changed))
             .list("ignored_accounts", ignored.iter().take(SHOWN_MAX).map(string))
-            .list("ignored_cards", elsewhere().take(SHOWN_MAX).map(named_of))
+            .list("ignored_cards", elsewhere.shown.iter().map(named_of))
             .list("at_next_start", at_start.iter().map(string))
             .flag("unchanged", self.is_unchanged)
             .list("warnings", shown)

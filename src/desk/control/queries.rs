@@ -97,7 +97,7 @@ fn describe(object: Object, server: &Server, card: CardNo, view: &CardView) -> O
 
 /// The table's cards whose number, account or name contains a text.
 pub(super) fn cards(server: &Server, now: &Now, search: &str, after: usize) -> String {
-    let rows = server.cards().rows();
+    let count = server.cards().len();
     let wanted = search.trim().to_lowercase();
     let is_meant = |row: &CardRow| {
         let account: &Account = server.book().account(row.account);
@@ -106,14 +106,15 @@ pub(super) fn cards(server: &Server, now: &Now, search: &str, after: usize) -> S
             || account.id.to_lowercase().contains(&wanted)
             || gbk::decode(server.cards().name(row)).to_lowercase().contains(&wanted)
     };
-    let page_rows = rows.iter().enumerate().skip(after).take(CONTROL_ROWS_MAX);
+    let page_rows =
+        (after..count.min(after.saturating_add(CONTROL_ROWS_MAX))).map(|row| (row, server.cards().row(row)));
     let found = page_rows.filter(|(_, row)| is_meant(row)).map(|(place, row)| {
         let card = CardNo::from_value(row.card);
         let view = server.card_view(now, card);
         (place, view.map(|view| describe(Object::new(), server, card, &view).end()).unwrap_or_default())
     });
     let end = after.saturating_add(CONTROL_ROWS_MAX);
-    page("cards", found, (end < rows.len()).then_some(end))
+    page("cards", found, (end < count).then_some(end))
 }
 
 /// The last swiped cards that are in no table, the newest first, each with a card of the table that
@@ -149,8 +150,7 @@ fn known_in_another_form(server: &Server, unknown: &[CardNo]) -> Vec<Option<(Car
             }
         });
     }
-    for row in server.cards().rows() {
-        let card = CardNo::from_value(row.card);
+    for (card, _) in server.cards().numbers() {
         forms::each(card, |form, words| {
             if let Some(place) = unknown.iter().position(|unknown| *unknown == form)
                 && known[place].is_none()

@@ -51,7 +51,7 @@ pub(super) fn emit(status: &Status, out: &mut dyn Write) -> fmt::Result {
     metrics.family("degraded", "gauge", "Whether a good copy is served in place of a broken file.")?;
     metrics.sample("degraded", &[("file", &"config")], u8::from(degraded.config))?;
     metrics.sample("degraded", &[("file", &"cards")], u8::from(degraded.cards))?;
-    metrics.gauge("cards", "Cards in the table.", server.cards().rows().len())?;
+    metrics.gauge("cards", "Cards in the table.", server.cards().len())?;
     metrics.gauge("accounts", "Accounts, also those of cards that are gone.", server.book().accounts().len())?;
     metrics.gauge("in_doubt", "Approved sales that no 109 confirmed yet.", server.book().doubts())?;
 

@@ -237,7 +237,7 @@ impl Status<'_> {
         json.close('}')?;
         json.key("cards")?;
         json.open('{')?;
-        json.value("count", server.cards().rows().len())?;
+        json.value("count", server.cards().len())?;
         json.text("crc", format_args!("{:08x}", origin.cards_crc))?;
         json.value("accounts", server.book().accounts().len())?;
         json.value("degraded", origin.degraded.cards)?;

@@ -18,7 +18,7 @@ use super::history::HistoryRow;
 use super::{Book, EntrySeq, MovedTo};
 use crate::engine::index::hash_number;
 use crate::engine::limits::LINKS_MAX;
-use crate::engine::model::{AccountHistory, AccountId, CardNo, CardRow, Civil, Entry, Kind, Marks, is_own_account};
+use crate::engine::model::{AccountHistory, AccountId, CardNo, Civil, Entry, Kind, Marks, is_own_account};
 
 /// The value of `status=` in a `link` that gives the card's number to another holder.
 pub(crate) const REISSUED: &str = "reissued";
@@ -82,16 +82,20 @@ impl AccountHistory for Book {
     fn account_of(&self, card: CardNo) -> Option<AccountId> {
         self.account_of_card(card).map(|row| self.account(row).id)
     }
+
+    fn name_of(&self, row: u32) -> Option<&AccountId> {
+        Some(&self.account(row).id)
+    }
 }
 
 impl Book {
     // ---------------------------------------------------------------- answers
 
-    /// The account that the table names for a card, if the ledger has the card on another one.
-    pub(crate) fn account_conflict(&self, row: &CardRow) -> Option<AccountConflict> {
-        let card = CardNo::from_value(row.card);
-        let account = self.account_of_card(card).filter(|account| *account != row.account)?;
-        Some(AccountConflict { card, named: self.account(row.account).id, account })
+    /// The account that the table names for a card (its row is `named`), if the ledger has the card
+    /// on another one.
+    pub(crate) fn account_conflict(&self, card: CardNo, named: u32) -> Option<AccountConflict> {
+        let account = self.account_of_card(card).filter(|account| *account != named)?;
+        Some(AccountConflict { card, named: self.account(named).id, account })
     }
 
     /// The row of the account that holds today what `account` held at the entry `at`: its own, or

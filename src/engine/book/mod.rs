@@ -37,11 +37,12 @@ use crate::engine::index::{Index, fnv1a, hash_bytes, hash_number};
 use crate::engine::limits::{
     ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, DOUBTS_KEPT_MIN, OFFLINE_KEPT_MIN, PASSES_KEPT_MIN, REISSUES_KEPT_MIN,
 };
+use crate::engine::model::card::NOWHERE;
 use crate::engine::model::digits::Decimal;
 use crate::engine::model::order::{Clearing, Undone};
 use crate::engine::model::{
-    AccountId, Balance, CardNo, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, EntrySeq, Figures, Kind,
-    MachineNo, MissingEntries, Money, Mono, Order, Serial, Stamp, UnitNo,
+    AccountId, Balance, CardNo, CardTable, Civil, ClockState, DeviceTime, Entry, EntrySeq, Figures, IncomingTable,
+    Kind, MachineNo, MissingEntries, Money, Mono, Order, Serial, Stamp, UnitNo,
 };
 
 /// A 105 is compared with at most this many remembered 105s without a believed time: those of one
@@ -723,28 +724,35 @@ impl Book {
         }
     }
 
-    /// Installs the table's accounts and opening figures, and removes accounts that neither the
-    /// ledger nor the table has. Returns the accounts whose new figures are ignored: they are
+    /// Looks up where this book has the accounts and cards of an incoming table, for at most `count`
+    /// of each; `false` if all are looked up. [`Book::install`] is faster then.
+    pub fn look_up(&self, new: &mut IncomingTable, count: usize) -> bool {
+        new.look_up(count, self.cards.len(), |id| self.account_row(id.as_str()), |card| self.card_row(card))
+    }
+
+    /// Installs the table with its accounts and opening figures, and removes accounts that neither
+    /// the ledger nor the table has. Returns the accounts whose new figures are ignored: they are
     /// opened, so the ledger's figures count (design.md, section 5).
     ///
     /// # Errors
     /// The number of accounts needed, if they do not fit. Nothing has changed then.
-    pub fn install(&mut self, table: &mut CardTable, records: &[CardRecord]) -> Result<Vec<AccountId>, usize> {
-        let opened = self.accounts.iter().filter(|account| account.has_moved).count();
-        let mut names: Vec<&str> = records.iter().map(|record| record.account.as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
-        let is_new = |name: &&&str| !self.account_row(name).is_some_and(|row| self.accounts[row as usize].has_moved);
-        // If the last process stopped between the two entries of a move, the second account needs a
-        // place too: a start writes its entry.
-        let halfway = self.halfway().and_then(|first| account_in(first, "to"));
-        let is_on_its_way =
-            halfway.is_some_and(|to| is_new(&&to.as_str()) && names.binary_search(&to.as_str()).is_err());
-        let needed = opened + names.iter().filter(is_new).count() + usize::from(is_on_its_way);
-        if needed > ACCOUNTS_MAX {
-            return Err(needed);
+    pub fn install(&mut self, table: &mut CardTable, mut new: IncomingTable) -> Result<Vec<AccountId>, usize> {
+        while self.look_up(&mut new, CARDS_MAX) {}
+        let (mut rows, mut states, states_len) = new.looked_up();
+        // Entries may have added accounts and cards since they were looked up; none has moved.
+        for (row, account) in rows.iter_mut().zip(new.accounts()).filter(|(row, _)| **row == NOWHERE) {
+            *row = self.account_row(account.id.as_str()).unwrap_or(NOWHERE);
         }
-        self.forget_unmoved_accounts();
+        for (state, card) in (0..).zip(&self.cards).skip(states_len).map(|(state, card)| (state, card.card)) {
+            if let Some(row) = new.find(CardNo::from_value(card)) {
+                states[row] = state;
+            }
+        }
+        self.check_room_for(&new, &rows)?;
+        self.forget_accounts_but(&mut rows);
+        for (row, account) in rows.iter_mut().zip(new.accounts()).filter(|(row, _)| **row == NOWHERE) {
+            *row = self.add_account(&account.id).expect("the accounts were counted above");
+        }
         let figures = |account: &Account| (account.in_table && account.is_opened).then(|| account.opening());
         let before: Vec<_> = self.accounts.iter().map(figures).collect();
         for account in &mut self.accounts {
@@ -752,35 +760,76 @@ impl Book {
             (account.stated, account.named_by) = (Figures::default(), 0);
             account.hold_back(false);
         }
-        table.install(records, |record| {
-            let row = self.find_or_add_account(&record.account).expect("the accounts were counted above");
+        let Self { accounts, cards, .. } = self;
+        new.put_on_accounts(|number, card, place, stated| {
+            let row = rows[place as usize];
             // The account of a card is opening data too: once the card moved money, the ledger
             // determines its account, and its row opens no other.
-            let is_elsewhere = self.account_of_card(record.card).is_some_and(|own| own != row);
-            let account = &mut self.accounts[row as usize];
+            let state = cards.get(states[number] as usize);
+            let is_elsewhere = state.and_then(|state| state.account).is_some_and(|own| own != row);
+            let account = &mut accounts[row as usize];
             account.in_table |= !is_elsewhere;
             if account.named_by == 0 && !is_elsewhere {
-                account.named_by = record.card.value();
+                account.named_by = card;
             }
-            if !record.states_figures {
-                return row;
+            if let Some(stated) = stated {
+                account.take_stated(stated, is_elsewhere);
             }
-            account.take_stated(record.figures(), is_elsewhere);
             row
         });
+        table.take(new);
         let now = self.accounts.iter().map(figures);
         let is_ignored = |(before, now): &(Option<_>, Option<_>)| before.is_some() && now.is_some() && before != now;
         let ignored = before.into_iter().zip(now).zip(&self.accounts).filter(|(pair, _)| is_ignored(pair));
         Ok(ignored.map(|(_, account)| account.id).collect())
     }
 
-    fn forget_unmoved_accounts(&mut self) {
+    /// Checks that the accounts of ledger and table fit.
+    ///
+    /// # Errors
+    /// The number of accounts needed, if they do not.
+    pub fn check_room(&self, new: &IncomingTable) -> Result<(), usize> {
+        let row = |id: &AccountId| self.account_row(id.as_str()).unwrap_or(NOWHERE);
+        let rows: Vec<u32> = new.accounts().iter().map(|account| row(&account.id)).collect();
+        self.check_room_for(new, &rows)
+    }
+
+    /// As [`Book::check_room`]; `rows` says where this book has the
+    /// table's.
+    fn check_room_for(&self, new: &IncomingTable, rows: &[u32]) -> Result<(), usize> {
+        let has_moved = |row: u32| self.accounts.get(row as usize).is_some_and(|account| account.has_moved);
+        let opened = self.moved_accounts();
+        // If the last process stopped between the two entries of a move, the second account needs a
+        // place too: a start writes its entry.
+        let is_on_its_way = self.halfway().and_then(|first| account_in(first, "to")).is_some_and(|to| {
+            let is_known = self.account_row(to.as_str()).is_some_and(has_moved);
+            !is_known && new.accounts().iter().all(|account| account.id != to)
+        });
+        let needed = opened + rows.iter().filter(|row| !has_moved(**row)).count() + usize::from(is_on_its_way);
+        if needed > ACCOUNTS_MAX { Err(needed) } else { Ok(()) }
+    }
+
+    /// Forgets the accounts that did not move and are not in these rows, which change if others
+    /// are forgotten.
+    fn forget_accounts_but(&mut self, rows: &mut [u32]) {
+        let mut is_kept: Vec<bool> = self.accounts.iter().map(|account| account.has_moved).collect();
+        for row in rows.iter() {
+            if let Some(is_kept) = is_kept.get_mut(*row as usize) {
+                *is_kept = true;
+            }
+        }
+        if is_kept.iter().all(|is_kept| *is_kept) {
+            return;
+        }
         // Rows move, so the row numbers that other tables hold change.
         let mut places: Vec<Option<u32>> = Vec::with_capacity(self.accounts.len());
         let mut kept = 0;
-        for account in &self.accounts {
-            places.push(account.has_moved.then_some(kept));
-            kept += u32::from(account.has_moved);
+        for is_kept in &is_kept {
+            places.push(is_kept.then_some(kept));
+            kept += u32::from(*is_kept);
+        }
+        for row in rows {
+            *row = places.get(*row as usize).copied().flatten().unwrap_or(NOWHERE);
         }
         for card in &mut self.cards {
             card.account = card.account.and_then(|row| places[row as usize]);
@@ -792,7 +841,8 @@ impl Book {
         for reissue in self.reissues.rows_mut() {
             reissue.account = reissue.account.and_then(|row| places[row as usize]);
         }
-        self.accounts.retain(|account| account.has_moved);
+        let mut is_kept = is_kept.into_iter();
+        self.accounts.retain(|_| is_kept.next().unwrap_or(true));
         let accounts = &self.accounts;
         self.by_account.fill(accounts.len(), |row| hash_bytes(accounts[row as usize].id.as_bytes()));
     }

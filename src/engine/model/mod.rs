@@ -19,7 +19,10 @@ pub mod time;
 pub mod trouble;
 
 pub use calendar::{Calendar, DayKind, DayRange, Weekdays};
-pub use card::{AccountHistory, CardRecord, CardRow, CardStatus, CardTable, GroupSet, Mark, Marks, Pin, Terms};
+pub use card::{
+    AccountHistory, CardRecord, CardRow, CardStatus, CardTable, GroupSet, IncomingAccount, IncomingRow, IncomingTable,
+    Mark, Marks, Pin, Stated, Terms,
+};
 pub use entry::{ClockState, Detail, Entry, EntrySeq, Kind, MissingEntries};
 pub use figures::Figures;
 pub(crate) use ids::is_own_account;

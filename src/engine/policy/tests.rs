@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::*;
 use crate::engine::model::CardTable;
+use crate::engine::model::IncomingTable;
 use crate::engine::model::{Entry, Kind, Mono, Stamp, Text, Wall};
 use crate::files::cards;
 use crate::files::config;
@@ -30,12 +31,12 @@ impl Canteen {
         let mut tables = TABLES.lock().unwrap_or_else(PoisonError::into_inner);
         let (book, table) = &mut *tables;
         book.clear();
-        book.install(table, &file.records).unwrap();
+        book.install(table, IncomingTable::of(&file.records)).unwrap();
         Self { tables, rules }
     }
 
     fn row(&self, card: u64) -> CardRow {
-        self.tables.1.find(CardNo::from_value(card)).unwrap().clone()
+        self.tables.1.find(CardNo::from_value(card)).unwrap()
     }
 
     /// Applies an entry of a card; its seq and account are filled in.

@@ -106,9 +106,9 @@ impl Server<'_> {
 
     /// The card and the account at a place of the look; `None` at its end.
     fn purse_at(&self, place: usize) -> Option<(Option<CardNo>, Option<u32>)> {
-        let cards = self.tables.cards.rows();
-        if let Some(row) = cards.get(place) {
-            return Some((Some(CardNo::from_value(row.card).padded()), Some(self.account_of_row(row))));
+        let cards = &self.tables.cards;
+        if let Some((card, named)) = cards.number(place) {
+            return Some((Some(card.padded()), Some(self.account_of_row(card, named))));
         }
         let row = place - cards.len();
         (row < self.book().accounts().len()).then(|| (None, u32::try_from(row).ok()))

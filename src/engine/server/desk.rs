@@ -152,18 +152,24 @@ impl Server<'_> {
             marks: book.marks_of(card),
             reason: checked.err(),
             successor: book.successor(card),
-            ignored: self.tables.cards.find(card).and_then(|row| self.ignored_of(row)),
+            ignored: self.tables.cards.account_of(card).and_then(|named| self.ignored_of(card, named)),
             row,
         })
     }
 
     /// The cards for which table and ledger name different accounts, in the table's order.
     pub fn ignored_accounts(&self) -> impl Iterator<Item = IgnoredAccount> {
-        self.tables.cards.rows().iter().filter_map(|row| self.ignored_of(row))
+        self.tables.cards.numbers().filter_map(|(card, named)| self.ignored_of(card, named))
     }
 
-    fn ignored_of(&self, row: &CardRow) -> Option<IgnoredAccount> {
-        let AccountConflict { card, named, account } = self.tables.book.account_conflict(row)?;
+    /// As [`Server::ignored_accounts`], of at most `count` rows of the table from the row `from` on.
+    pub(crate) fn ignored_accounts_of(&self, from: usize, count: usize) -> impl Iterator<Item = IgnoredAccount> {
+        let rows = from..self.tables.cards.len().min(from.saturating_add(count));
+        rows.filter_map(|row| self.tables.cards.number(row)).filter_map(|(card, named)| self.ignored_of(card, named))
+    }
+
+    fn ignored_of(&self, card: CardNo, named: u32) -> Option<IgnoredAccount> {
+        let AccountConflict { card, named, account } = self.tables.book.account_conflict(card, named)?;
         let account = self.tables.book.account(account);
         Some(IgnoredAccount { card, named, account: account.id, figures: account.figures() })
     }

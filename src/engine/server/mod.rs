@@ -61,8 +61,8 @@ use crate::engine::book::Book;
 use crate::engine::limits::TIMERS_MAX;
 use crate::engine::model::card::CardRow;
 use crate::engine::model::{
-    AccountId, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, EntrySeq, Figures, Kind, MachineNo,
-    MissingEntries, Mono, Now, Reason, Rules, Stamp, ZoneChange, ZoneChanges,
+    AccountId, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, EntrySeq, Figures, IncomingTable, Kind,
+    MachineNo, MissingEntries, Mono, Now, Reason, Rules, Stamp, ZoneChange, ZoneChanges,
 };
 use crate::engine::wheel::Wheel;
 use crate::engine::wire::{Body, Code, DeviceFrame};
@@ -128,7 +128,7 @@ impl Tables {
     /// Empties all tables.
     pub fn clear(&mut self) {
         self.book.clear();
-        self.cards.install(&[], |_| 0);
+        self.cards = CardTable::new();
         self.devices.clear();
         self.outbox.clear();
         self.wheel.clear();
@@ -366,20 +366,54 @@ impl<'t> Server<'t> {
         records: &[CardRecord],
         origin: Origin,
     ) -> Result<Vec<AccountId>, InstallError> {
+        self.install_table(rules, IncomingTable::of(records), origin)
+    }
+
+    /// As [`Server::install`], for a table that was filled row by row.
+    ///
+    /// # Errors
+    /// If the table does not fit; the old one stays.
+    pub fn install_table(
+        &mut self,
+        rules: Rules,
+        new: IncomingTable,
+        origin: Origin,
+    ) -> Result<Vec<AccountId>, InstallError> {
         let is_another = self.loaded.is_some() && origin.cards_crc != self.origin.cards_crc;
         if let Some(clearing) = self.clearing().filter(|_| is_another) {
             return Err(InstallError::Clearing { seq: clearing.begin });
         }
-        let installed = self.tables.book.install(&mut self.tables.cards, records);
+        assert_eq!(new.check_room(), Ok(()), "the reader counted rows and text");
+        let installed = self.tables.book.install(&mut self.tables.cards, new);
         let ignored = installed.map_err(|needed| InstallError::TooManyAccounts { needed })?;
+        self.install_rules(rules, origin);
+        // The rows of cards and accounts have moved.
+        self.purses = Purses::default();
+        Ok(ignored)
+    }
+
+    /// Looks up where the book has the accounts and cards of an incoming table, for at most `count`
+    /// of each; `false` if all are looked up. [`Server::install_table`] is faster then.
+    pub fn look_up(&self, new: &mut IncomingTable, count: usize) -> bool {
+        self.tables.book.look_up(new, count)
+    }
+
+    /// Checks that the accounts of a table fit beside the ledger's.
+    ///
+    /// # Errors
+    /// If they do not.
+    pub fn check_room(&self, new: &IncomingTable) -> Result<(), InstallError> {
+        self.tables.book.check_room(new).map_err(|needed| InstallError::TooManyAccounts { needed })
+    }
+
+    /// Takes rules into service; the cards stay. `rules` have the same groups as those in service,
+    /// whose numbers the cards' rows hold.
+    pub fn install_rules(&mut self, rules: Rules, origin: Origin) {
         self.rules = rules;
         self.clock.forget();
         self.origin = origin;
         self.tables.devices.install(&self.rules);
         self.pin_registered();
-        // The rows of cards and accounts have moved.
-        self.purses = Purses::default();
-        Ok(ignored)
     }
 
     fn pin_registered(&mut self) {
@@ -429,7 +463,7 @@ impl<'t> Server<'t> {
         let unopened = self.tables.book.accounts().iter().filter_map(crate::engine::book::Account::unopened);
         let (count, sum) = unopened.fold((0, Figures::ZERO), |(count, sum), figures| (count + 1, sum + figures));
         let hex = |crc: u32| heapless::format!(8; "{crc:08x}").expect("eight digits");
-        entry.detail.push("cards", self.tables.cards.rows().len());
+        entry.detail.push("cards", self.tables.cards.len());
         entry.detail.push("cards_crc", hex(self.origin.cards_crc));
         entry.detail.push("config_crc", hex(self.origin.config_crc));
         entry.detail.push("unopened", count);

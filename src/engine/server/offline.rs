@@ -135,7 +135,7 @@ impl Server<'_> {
             None => card.own_account(),
         };
         // Anybody can send unknown cards, so up to half the places are kept for the table's cards.
-        let reserved = if row.is_some() { 0 } else { self.tables.cards.rows().len().min(CARDS_MAX / 2) };
+        let reserved = if row.is_some() { 0 } else { self.tables.cards.len().min(CARDS_MAX / 2) };
         let Some(account) = self.tables.book.account_for_sale(&name, card, reserved) else {
             self.counters.full += 1;
             if self.may_log(&context.now, *context.peer.source.ip()) {

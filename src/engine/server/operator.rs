@@ -155,7 +155,10 @@ impl Server<'_> {
     pub(crate) fn card_row(&self, card: CardNo) -> Option<CardRow> {
         if let Some(row) = self.tables.cards.find(card) {
             let own = self.book().account_of_card(card);
-            return Some(own.map_or_else(|| row.clone(), |account| row.serving(card, account)));
+            return Some(match own {
+                Some(account) => row.serving(card, account),
+                None => row,
+            });
         }
         let (_, account) = self.book().link_of(card)?;
         let old = self.book().predecessors(card).find_map(|was| self.tables.cards.find(was))?;
@@ -182,9 +185,9 @@ impl Server<'_> {
         self.card_row(card).map(|row| row.account).or_else(|| self.book().account_of_card(card))
     }
 
-    /// As [`Server::account_of`], for a row of the table, which is not copied.
-    pub(super) fn account_of_row(&self, row: &CardRow) -> u32 {
-        self.book().account_of_card(CardNo::from_value(row.card)).unwrap_or(row.account)
+    /// As [`Server::account_of`], for a card that the table has on the account in the row `named`.
+    pub(super) fn account_of_row(&self, card: CardNo, named: u32) -> u32 {
+        self.book().account_of_card(card).unwrap_or(named)
     }
 
     /// The result of an earlier order with the same name and content.
@@ -765,8 +768,8 @@ impl Server<'_> {
 
     /// The cards of the table that are on an account.
     fn cards_of(&self, account: u32) -> impl Iterator<Item = CardNo> {
-        let rows = self.tables.cards.rows().iter();
-        rows.filter(move |row| self.account_of_row(row) == account).map(|row| CardNo::from_value(row.card))
+        let rows = self.tables.cards.numbers();
+        rows.filter(move |(card, named)| self.account_of_row(*card, *named) == account).map(|(card, _)| card)
     }
 
     /// The cards that only the table has on an account: they never moved money.
@@ -781,11 +784,10 @@ impl Server<'_> {
         if let Some(row) = book.account_of_card(card).filter(is_other) {
             return Err(Refused::NewCardHasAccount { card, account: book.account(row).id });
         }
-        let Some(row) = self.tables.cards.find(card).map(|row| row.account).filter(is_other) else { return Ok(()) };
+        let Some(row) = self.tables.cards.account_of(card).filter(is_other) else { return Ok(()) };
         let own = book.account(row);
         let is_default = own.id == card.own_account();
-        let is_shared =
-            || self.tables.cards.rows().iter().any(|other| other.account == row && other.card != card.value());
+        let is_shared = || self.tables.cards.numbers().any(|(other, named)| named == row && other != card);
         if own.has_moved() || !is_default || is_shared() {
             return Err(Refused::NewCardHasAccount { card, account: own.id });
         }

@@ -6,14 +6,14 @@
 //! 8). *Invariant:* each account with a figure is paid by exactly one row, and that row is named by
 //! the account: a later export may be sorted otherwise, or have closed one of its cards.
 
-use std::collections::HashMap;
+use std::io;
 use std::path::Path;
 
 use super::columns::{COLUMNS, Column};
-use super::{CardCells, CardFile, Stated, Table, paste, read_file, status};
+use super::{CardCells, CardFile, Keep, Reading, Table, paste, read_file, status};
 use crate::engine::gbk;
 use crate::engine::model::rules::Names;
-use crate::engine::model::{AccountId, Balance, CardRecord, CardStatus, Figures};
+use crate::engine::model::{Balance, CardRecord, CardStatus, Figures};
 use crate::files::problem::{Problem, Problems, typed};
 use crate::files::sheet::value;
 use crate::lang::tr;
@@ -90,10 +90,12 @@ pub fn load(path: &Path, groups: &Names, dialect: &Dialect) -> Result<Import, Ve
 /// All problems in the file's order.
 pub fn parse(bytes: &[u8], file: &Path, groups: &Names, dialect: &Dialect) -> Result<Import, Vec<Problem>> {
     let export = Export { dialect, cards: String::new(), stated: Sums::default() };
-    let mut table = Table { export: Some(export), ..Table::new(groups) };
-    let source = table.fill(bytes, file)?;
+    let table = Table { export: Some(export), ..Table::new(groups, Keep::Records) };
+    let mut reading = Reading::of(io::Cursor::new(bytes), file, table);
+    let source = reading.run()?;
+    let table = reading.table;
     let (mut adjust, mut subsidy) = (String::new(), String::new());
-    for record in payees(&source.records, &table.figures) {
+    for record in payees(&source.records, &table.payees) {
         let Figures { balance, subsidy: granted, uses } = record.figures();
         // The server compares the name with the holder's as it stores it.
         let (account, name) = (record.account.as_str().to_owned(), gbk::decode(&record.name).into_owned());
@@ -110,11 +112,10 @@ pub fn parse(bytes: &[u8], file: &Path, groups: &Names, dialect: &Dialect) -> Re
 }
 
 /// The rows whose holders stand in the orders that pay their accounts, one of each account.
-fn payees<'r>(records: &'r [CardRecord], figures: &HashMap<AccountId, Stated>) -> impl Iterator<Item = &'r CardRecord> {
-    let is_payee = |(place, record): &(usize, &CardRecord)| {
-        figures.get(&record.account).is_some_and(|stated| stated.payee as usize == *place)
-    };
-    records.iter().enumerate().filter(is_payee).map(|(_, record)| record)
+fn payees<'r>(records: &'r [CardRecord], payees: &[usize]) -> impl Iterator<Item = &'r CardRecord> {
+    let mut places = payees.to_vec();
+    places.sort_unstable();
+    places.into_iter().map(|place| &records[place])
 }
 
 /// Adds a row to a file, and the headings before the first one. The file begins with a BOM, so that
@@ -135,8 +136,10 @@ pub(super) fn check(table: &Table<'_>, problems: &mut Problems) {
     if table.records.is_empty() && problems.is_empty() {
         problems.add(0, tr("there are no cards in it: nothing to import", "里面没有卡：没有可以导入的"));
     }
-    for record in payees(&table.records, &table.figures).filter(|record| record.terms.status == CardStatus::Closed) {
-        let granted = table.figures.get(&record.account).and_then(|figures| figures.subsidy);
+    let is_closed = |record: &&CardRecord| record.terms.status == CardStatus::Closed;
+    for record in payees(&table.records, &table.payees).filter(is_closed) {
+        let row = table.incoming.find(record.card);
+        let granted = row.and_then(|row| table.incoming.account(row).stated().subsidy);
         if let Some((_, line)) = granted.filter(|(granted, _)| *granted != Balance::ZERO) {
             let message = tr(
                 "the card is closed, and a closed card gets no subsidy: write 0.00 if it is forfeited, else add it to the balance",

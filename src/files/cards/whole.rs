@@ -8,7 +8,7 @@
 use super::CardFile;
 use super::columns::Column;
 use crate::engine::model::text::HiddenAccount;
-use crate::engine::model::{AccountHistory, AccountId, CardNo, CardTable};
+use crate::engine::model::{AccountHistory, AccountId, CardNo, CardTable, IncomingTable};
 use crate::lang::tr;
 
 /// Columns that restrict or identify cards. If one is missing, its restrictions are too.
@@ -29,37 +29,43 @@ const RESTRICTING: [Column; 11] = [
 /// Cards that a sentence names; further ones are counted.
 const SHOWN_MAX: usize = 3;
 
-/// A table that was accepted before.
-#[derive(Clone, Debug, Default)]
-pub struct Before {
-    /// Each card and its account, by card.
-    cards: Vec<(u64, AccountId)>,
-    columns: Vec<Column>,
+/// Cards that are gone and that the answer to a reload names.
+const CARDS_NAMED: usize = 20;
+
+/// A table that was accepted before, with the columns of its file.
+#[derive(Clone, Copy)]
+pub enum Before<'b> {
+    /// That of a file.
+    File(&'b IncomingTable, &'b [Column]),
+    /// The one in service, whose rows name accounts of the ledger.
+    Service(&'b CardTable, &'b dyn AccountHistory, &'b [Column]),
 }
 
-impl Before {
-    /// From a file that was accepted.
-    pub fn of_file(file: &CardFile) -> Self {
-        let cards = file.records.iter().map(|record| (record.card.value(), record.account));
-        Self::new(cards, file.columns())
+impl<'b> Before<'b> {
+    fn len(self) -> usize {
+        match self {
+            Self::File(table, _) => table.len(),
+            Self::Service(table, ..) => table.len(),
+        }
     }
 
-    /// From the table in service: `account_of` returns the account of a row, `columns` are those of
-    /// its file.
-    pub fn in_service(table: &CardTable, account_of: impl Fn(u32) -> AccountId, columns: &[Column]) -> Self {
-        let cards = table.rows().iter().map(|row| (row.card, account_of(row.account)));
-        Self::new(cards, columns.to_vec())
+    fn card(self, row: usize) -> CardNo {
+        match self {
+            Self::File(table, _) => table.card(row),
+            Self::Service(table, ..) => CardNo::from_value(table.row(row).card),
+        }
     }
 
-    fn new(cards: impl Iterator<Item = (u64, AccountId)>, columns: Vec<Column>) -> Self {
-        let mut cards: Vec<_> = cards.collect();
-        cards.sort_unstable_by_key(|(card, _)| *card);
-        Self { cards, columns }
+    fn account(self, card: CardNo) -> Option<&'b AccountId> {
+        match self {
+            Self::File(table, _) => table.find(card).map(|row| &table.account(row).id),
+            Self::Service(table, book, _) => table.account_of(card).and_then(|row| book.name_of(row)),
+        }
     }
 
-    fn account(&self, card: CardNo) -> Option<&AccountId> {
-        let place = self.cards.binary_search_by_key(&card.value(), |(card, _)| *card).ok()?;
-        Some(&self.cards[place].1)
+    fn columns(self) -> &'b [Column] {
+        let (Self::File(_, columns) | Self::Service(_, _, columns)) = self;
+        columns
     }
 }
 
@@ -79,24 +85,93 @@ impl AccountHistory for NoHistory {
 
 /// Reasons against accepting a file after the table before it, a sentence each; empty if the file
 /// is whole.
-pub fn compare(before: &Before, after: &CardFile, ledger: &dyn AccountHistory) -> Vec<String> {
-    let sentences = [lost_cards(before, after), lost_columns(before, after), strange_accounts(before, after, ledger)];
-    sentences.into_iter().flatten().collect()
+pub fn compare(before: Before, after: &CardFile, ledger: &dyn AccountHistory) -> Vec<String> {
+    let mut comparison = Comparison::default();
+    while comparison.step(before, &after.table, usize::MAX) {}
+    comparison.sentences(before, &after.table, &after.columns(), ledger)
 }
 
-fn lost_cards(before: &Before, after: &CardFile) -> Option<String> {
-    let mut cards: Vec<u64> = after.records.iter().map(|record| record.card.value()).collect();
-    cards.sort_unstable();
-    let gone: Vec<u64> =
-        before.cards.iter().map(|(card, _)| *card).filter(|card| cards.binary_search(card).is_err()).collect();
-    let of = before.cards.len();
-    if !are_too_many_gone(gone.len(), of) {
-        return None;
+/// A comparison in steps. The tables must not change meanwhile; the ledger may.
+#[derive(Debug, Default)]
+pub struct Comparison {
+    /// Rows of the table before, and of the new one, that were looked at.
+    old: usize,
+    new: usize,
+    gone: usize,
+    /// The first cards that are gone.
+    gone_cards: Vec<CardNo>,
+    /// Rows of the new table whose card was not on their account.
+    moved: Vec<u32>,
+}
+
+impl Comparison {
+    /// Looks at no more than `count` rows of each table; `false` if it has looked at all.
+    pub fn step(&mut self, before: Before, after: &IncomingTable, count: usize) -> bool {
+        let old = self.old..before.len().min(self.old.saturating_add(count));
+        self.old = old.end;
+        for card in old.map(|row| before.card(row)).filter(|card| after.find(*card).is_none()) {
+            self.gone += 1;
+            if self.gone_cards.len() < CARDS_NAMED {
+                self.gone_cards.push(card);
+            }
+        }
+        let new = self.new..after.len().min(self.new.saturating_add(count));
+        self.new = new.end;
+        let is_moved = |row: &usize| before.account(after.card(*row)) != Some(&after.account(*row).id);
+        self.moved.extend(new.filter(is_moved).filter_map(|row| u32::try_from(row).ok()));
+        self.old < before.len() || self.new < after.len()
     }
-    let what =
-        if gone.len() == of { tr("all of them", "全部") } else { tr("more than a tenth", "超过十分之一") };
-    let named = named(gone.iter().map(|card| CardNo::from_value(*card).padded().masked().to_string()), gone.len());
-    Some(tr!("it lacks {} of {of} cards, {what}: {named}", "{of} 张卡里少了 {} 张，{what}：{named}", gone.len()))
+
+    /// How many cards are gone, and the first ones.
+    pub fn gone(&self) -> (usize, &[CardNo]) {
+        (self.gone, &self.gone_cards)
+    }
+
+    /// Reasons against the new table, a sentence each, by the ledger as it is now; after the last
+    /// step.
+    pub fn sentences(
+        &self,
+        before: Before,
+        after: &IncomingTable,
+        columns: &[Column],
+        ledger: &dyn AccountHistory,
+    ) -> Vec<String> {
+        let lost_columns = lost_columns(before.columns(), columns);
+        let sentences = [self.lost_cards(before.len()), lost_columns, self.strange_accounts(after, ledger)];
+        sentences.into_iter().flatten().collect()
+    }
+
+    fn lost_cards(&self, of: usize) -> Option<String> {
+        if !are_too_many_gone(self.gone, of) {
+            return None;
+        }
+        let what =
+            if self.gone == of { tr("all of them", "全部") } else { tr("more than a tenth", "超过十分之一") };
+        let named = named(self.gone_cards.iter().map(|card| card.padded().masked().to_string()), self.gone);
+        Some(tr!("it lacks {} of {of} cards, {what}: {named}", "{of} 张卡里少了 {} 张，{what}：{named}", self.gone))
+    }
+
+    /// Cards that would get accounts with somebody's money.
+    fn strange_accounts(&self, after: &IncomingTable, ledger: &dyn AccountHistory) -> Option<String> {
+        let rows = self.moved.iter().map(|row| *row as usize);
+        let strange: Vec<usize> = rows
+            .filter(|row| ledger.has_moved(&after.account(*row).id))
+            // A card that has moved money keeps its account in the ledger, whatever the table says.
+            .filter(|row| ledger.account_of(after.card(*row)).is_none())
+            .collect();
+        let sentence = |row: &usize| {
+            let (line, card) = (after.line(*row), after.card(*row));
+            let (card, account) = (card.masked(), &after.account(*row).id);
+            tr!("line {line}: card {card} on account {}", "第 {line} 行：卡 {card} 在账户 {}", HiddenAccount(account))
+        };
+        let named = named(strange.iter().map(sentence), strange.len());
+        (!strange.is_empty()).then(|| {
+            tr!(
+                "it puts cards on accounts that have moved money and that they were not on before: {named}",
+                "把卡放到了动过账、以前不是它们的账户上：{named}"
+            )
+        })
+    }
 }
 
 /// Whether `gone` of `of` cards are too many to be missing from a whole table: all, or more than a
@@ -105,9 +180,8 @@ pub(super) const fn are_too_many_gone(gone: usize, of: usize) -> bool {
     of > 0 && (gone == of || (gone > 3 && gone * 10 > of))
 }
 
-fn lost_columns(before: &Before, after: &CardFile) -> Option<String> {
-    let columns = after.columns();
-    let is_gone = |column: &&Column| before.columns.contains(column) && !columns.contains(column);
+fn lost_columns(before: &[Column], after: &[Column]) -> Option<String> {
+    let is_gone = |column: &&Column| before.contains(column) && !after.contains(column);
     let gone: Vec<String> = RESTRICTING.iter().filter(is_gone).map(|column| column.label()).collect();
     let is_one = gone.len() == 1;
     let words = if is_one {
@@ -116,32 +190,6 @@ fn lost_columns(before: &Before, after: &CardFile) -> Option<String> {
         tr("columns that were there", "原来有的几列")
     };
     (!gone.is_empty()).then(|| tr!("it lacks {words}: {}", "少了{words}：{}", gone.join(", ")))
-}
-
-/// Cards that would get accounts with somebody's money.
-fn strange_accounts(before: &Before, after: &CardFile, ledger: &dyn AccountHistory) -> Option<String> {
-    let strange: Vec<String> = after
-        .records
-        .iter()
-        .filter(|record| ledger.has_moved(&record.account) && before.account(record.card) != Some(&record.account))
-        // A card that has moved money keeps its account in the ledger, whatever the table says.
-        .filter(|record| ledger.account_of(record.card).is_none())
-        .map(|record| {
-            let (line, card) = (record.line, record.card.masked());
-            tr!(
-                "line {line}: card {card} on account {}",
-                "第 {line} 行：卡 {card} 在账户 {}",
-                HiddenAccount(&record.account)
-            )
-        })
-        .collect();
-    let named = named(strange.iter().cloned(), strange.len());
-    (!strange.is_empty()).then(|| {
-        tr!(
-            "it puts cards on accounts that have moved money and that they were not on before: {named}",
-            "把卡放到了动过账、以前不是它们的账户上：{named}"
-        )
-    })
 }
 
 fn named(names: impl Iterator<Item = String>, count: usize) -> String {
@@ -157,14 +205,6 @@ pub fn refusal(sentences: &[String], crc: u32) -> String {
         "{}：如果没错，`posgate ctl reload --accept {crc:08x}` 只采用这个文件",
         sentences.join("; ")
     )
-}
-
-/// Whether a file is the beginning of its good copy, cut off within a line. A power failure does
-/// this, a person does not.
-pub fn is_cut_short(bytes: &[u8], copy: &[u8]) -> bool {
-    let Some(rest) = copy.strip_prefix(bytes) else { return false };
-    let is_at_line_end = bytes.is_empty() || bytes.ends_with(b"\n");
-    rest.first().is_some_and(|next| !matches!(next, b'\n' | b'\r')) && !is_at_line_end
 }
 
 /// Whether a configuration is the beginning of its good copy and its last line has no LF, even if
@@ -204,7 +244,7 @@ mod tests {
     }
 
     fn said(before: &CardFile, after: &CardFile, ledger: &Known) -> Vec<String> {
-        compare(&Before::of_file(before), after, ledger)
+        compare(Before::File(&before.table, &before.columns()), after, ledger)
     }
 
     #[test]
@@ -286,18 +326,13 @@ mod tests {
     }
 
     #[test]
-    fn a_beginning_that_ends_within_a_line_was_cut() {
+    fn a_configuration_that_is_a_beginning_without_a_line_end_was_cut() {
         let copy = b"card,charge_max\r\n88,100.00\r\n89,5.00\r\n";
-        for len in 0..=copy.len() {
-            let is_at_end = [0, 15, 16, 17, 26, 27, 28, 35, 36, 37].contains(&len);
-            assert_eq!(is_cut_short(&copy[..len], copy), !is_at_end, "{len}");
-        }
-        assert!(!is_cut_short(b"card,charge_max\r\n89,1", copy), "another file");
         // The last line of a configuration may be whole.
         for len in 0..=copy.len() {
             let is_lost = ![0, 17, 28].contains(&len) && len < 35;
             assert_eq!(has_lost_its_end(&copy[..len], copy), is_lost, "{len}");
         }
-        assert!(!is_cut_short(b"a\nb", b"a\nb\n"));
+        assert!(!has_lost_its_end(b"card,charge_max\r\n89,1", copy), "another file");
     }
 }

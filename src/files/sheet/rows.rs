@@ -4,15 +4,18 @@
 //! would move the rest of the row into other columns, or the next row into this one, and nobody
 //! would notice the missing card. Such a row is a [`Fault`], and reading goes on after it, so that
 //! one run names all of them. A line break within quotes is part of the value and counts as a line.
-//! The buffers are reused: a table of 65,536 cards needs the memory of one row.
+//! The buffers are reused, and the text may come in windows: a table of 65,536 cards needs the
+//! memory of one window.
 
 use crate::lang::tr;
 use core::ops::Range;
 
 /// Reads a text row by row.
-pub(crate) struct Rows<'a> {
-    text: &'a str,
-    /// The offset up to which it was read.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    /// The window of the text.
+    text: String,
+    /// The offset in the window up to which it was read.
     place: usize,
     line: u32,
     delimiter: u8,
@@ -84,10 +87,38 @@ impl FaultKind {
     }
 }
 
-impl<'a> Rows<'a> {
-    /// Reads `text`, whose fields `delimiter` (ASCII) divides.
-    pub fn new(text: &'a str, delimiter: u8) -> Self {
-        Self { text, place: 0, line: 1, delimiter, values: String::new(), fields: Vec::new() }
+impl Rows {
+    /// Reads a text, whose fields `delimiter` (ASCII) divides.
+    pub fn new(delimiter: u8) -> Self {
+        Self { text: String::new(), place: 0, line: 1, delimiter, values: String::new(), fields: Vec::new() }
+    }
+
+    /// The window, for the text that follows the one before. What was read of it goes. A row is
+    /// read whole only if its end is in the window.
+    pub fn window(&mut self) -> &mut String {
+        self.text.drain(..self.place);
+        self.place = 0;
+        &mut self.text
+    }
+
+    /// Sets the delimiter of fields.
+    pub fn divide_by(&mut self, delimiter: u8) {
+        self.delimiter = delimiter;
+    }
+
+    /// The delimiter of fields.
+    pub fn delimiter(&self) -> u8 {
+        self.delimiter
+    }
+
+    /// The bytes in the window that are not read yet.
+    pub fn unread(&self) -> usize {
+        self.text.len() - self.place
+    }
+
+    /// The line that comes next, from 1; the last one, if it has no end and was read.
+    pub fn line(&self) -> u32 {
+        self.line
     }
 
     /// The next row that is not blank.
@@ -161,7 +192,7 @@ impl<'a> Rows<'a> {
             return Err(FaultKind::Within);
         }
         self.place += len;
-        self.push(value, false);
+        push(&mut self.values, &mut self.fields, value, false);
         Ok(())
     }
 
@@ -197,7 +228,7 @@ impl<'a> Rows<'a> {
         }
         self.place = self.text.len() - rest.len();
         let value = value.trim_matches(is_blank);
-        self.push(of_formula(value).unwrap_or(value), true);
+        push(&mut self.values, &mut self.fields, of_formula(value).unwrap_or(value), true);
         Ok(())
     }
 
@@ -206,12 +237,6 @@ impl<'a> Rows<'a> {
     fn looks_like_row(&self, line: &str) -> bool {
         let line = line.trim();
         line.contains(char::from(self.delimiter)) || (!line.is_empty() && line.chars().all(char::is_numeric))
-    }
-
-    fn push(&mut self, value: &str, is_quoted: bool) {
-        let start = self.values.len();
-        self.values.extend(value.chars().filter(|next| !is_invisible(*next)));
-        self.fields.push(Field { value: start..self.values.len(), is_quoted });
     }
 }
 
@@ -242,6 +267,13 @@ impl<'a> Row<'a> {
     }
 }
 
+/// Appends a value and its place.
+fn push(values: &mut String, fields: &mut Vec<Field>, value: &str, is_quoted: bool) {
+    let start = values.len();
+    values.extend(value.chars().filter(|next| !is_invisible(*next)));
+    fields.push(Field { value: start..values.len(), is_quoted });
+}
+
 /// No-break blanks of Excel, ideographic blanks, and a byte order mark within joined files count as
 /// blank.
 fn is_blank(character: char) -> bool {
@@ -268,7 +300,8 @@ mod tests {
     type Read = Vec<Result<(u32, Vec<String>), (u32, usize, FaultKind)>>;
 
     fn read(text: &str) -> Read {
-        let mut rows = Rows::new(text, b',');
+        let mut rows = Rows::new(b',');
+        rows.window().push_str(text);
         let mut read = Vec::new();
         while let Some(row) = rows.next() {
             let row = row.map(|row| (row.line, row.fields().map(str::to_owned).collect()));

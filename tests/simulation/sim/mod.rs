@@ -40,6 +40,9 @@ mod load;
 mod orders;
 mod purses;
 mod random;
+/// How the server reads them again while it serves.
+#[path = "../../../src/commands/reload.rs"]
+mod reload;
 mod site;
 mod world;
 

@@ -468,6 +468,12 @@ impl Site {
         }
     }
 
+    /// Takes over another site's card table.
+    pub fn take_cards_of(&mut self, other: &Self) {
+        self.cards.clone_from(&other.cards);
+        self.removed.clone_from(&other.removed);
+    }
+
     /// A card that carries on another's account gets a row.
     pub fn enter(&mut self, number: u64, account: String) {
         let card = Card {

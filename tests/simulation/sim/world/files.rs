@@ -6,12 +6,17 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
-use posgate::engine::model::Date;
-use posgate::engine::server::Server;
+use posgate::engine::model::{Date, Now};
+use posgate::engine::server::{Origin, Server};
+use posgate::files::config::Settings;
+use posgate::host::event_loop::{Reload, ReloadStep};
+use posgate::turn::Service;
 
+use super::super::disk::Disk;
 use super::super::load::{self, Loaded};
+use super::super::reload::{InService, Reloads};
 use super::super::site::Site;
-use super::World;
+use super::{End, World};
 
 /// What a start reads.
 pub(super) struct Read {
@@ -86,7 +91,7 @@ impl World {
             }
         };
         let mut loaded = loaded;
-        loaded.settings.rules.built_on = Date::parse(b"2026-01-01").expect("a date");
+        build_early(&mut loaded.settings);
         Ok(Read { loaded, target, cut_cards })
     }
 
@@ -130,24 +135,114 @@ impl World {
         if is_degraded {
             served.cards.clone_from(&accepted.cards);
         }
-        loaded.keep(&self.config_path());
+        let kept = loaded.keep(&self.config_path());
+        let in_service = InService {
+            at_start: loaded.settings.clone(),
+            settings: loaded.settings.clone(),
+            columns: loaded.file.columns(),
+            headings: (loaded.file.headings.clone(), loaded.file.delimiter),
+            warnings: loaded.file.warnings.clone(),
+            seen: loaded.seen,
+            kept,
+        };
+        self.reloads = Some(Reloads::new(self.config_path(), in_service, build_early));
+        self.reloading.clear();
+        self.is_reload_due = false;
         self.accepted = Some(served.clone());
         let is_other = served.config() != target.config() || served.table() != target.table();
         self.written = is_other.then_some(target);
         (loaded, served)
     }
 
-    /// What a reload reads of files that are as they should be.
-    pub(super) fn read_again(&mut self, site: &Site) -> Loaded {
-        self.put_files(site);
-        let mut loaded = load::load(&self.config_path()).unwrap_or_else(|problems| panic!("{problems:?}"));
-        loaded.settings.rules.built_on = Date::parse(b"2026-01-01").expect("a date");
-        loaded
+    /// Writes the files, and asks for a reload.
+    pub(super) fn reload(&mut self, site: Site) {
+        // One edit at most amid a clear: many of them would look like a table that was cut.
+        let site = if self.judge.orders.is_clearing() { self.written.clone().unwrap_or(site) } else { site };
+        self.put_files(&site);
+        self.written = Some(site.clone());
+        match &mut self.reloads {
+            Some(reloads) if !reloads.is_running() => reloads.begin(None),
+            _ => {
+                self.coverage.count("fault files changed during a reload");
+                self.is_reload_due = true;
+            }
+        }
+        self.reloading.push(site);
+        self.turn_at = Some(self.turn_at.map_or(self.t, |at| at.min(self.t)));
     }
 
-    /// Keeps copies of what a reload takes.
-    pub(super) fn keep(&mut self, loaded: &Loaded, site: &Site) {
-        loaded.keep(&self.config_path());
-        (self.accepted, self.written) = (Some(site.clone()), None);
+    pub(super) fn is_reloading(&self) -> bool {
+        self.reloads.as_ref().is_some_and(Reload::is_running)
     }
+
+    /// Does what the loop does of a running reload after a turn.
+    pub(super) fn step_reload(&mut self, service: &mut Service<Disk>, now: &Now) -> Option<End> {
+        let reloads = self.reloads.as_mut().filter(|reloads| reloads.is_running())?;
+        match reloads.step(service.server_mut()) {
+            ReloadStep::Working => (),
+            ReloadStep::Taken(reloaded) => {
+                self.coverage.count("operator reload taken");
+                self.site = self.taken(service.server().origin());
+                self.judge.site_from = service.server().book().head().0;
+                if !reloaded.is_unchanged
+                    && (service.reloaded(now, &mut |bag| self.post(bag)).is_err() || self.disk.is_killed())
+                {
+                    return Some(End::Died);
+                }
+                self.after_turn(service);
+                self.compare_all(service);
+            }
+            ReloadStep::Ended(answer) => self.end_reload(&answer),
+        }
+        if self.is_reloading() {
+            // The steps are short, and frames come between them; sometimes a sync is slow.
+            let at = self.t + if self.random.happens(100) { self.random.below(300) } else { self.random.below(3) };
+            self.turn_at = Some(self.turn_at.map_or(at, |other| other.min(at)));
+        }
+        None
+    }
+
+    /// What the files said that were taken: each of them as somebody wrote it.
+    fn taken(&self, origin: Origin) -> Site {
+        let written = || self.reloading.iter().rev().chain([&self.site]);
+        let crc = |text: String| crc32fast::hash(text.as_bytes());
+        let config = written().find(|site| crc(site.config()) == origin.config_crc).expect("a configuration of ours");
+        let cards = written().find(|site| crc(site.table()) == origin.cards_crc).expect("a card table of ours");
+        let mut taken = config.clone();
+        taken.take_cards_of(cards);
+        taken
+    }
+
+    fn end_reload(&mut self, answer: &str) {
+        let is_taken = answer.starts_with("{\"ok\":true");
+        let crc = answer.split_once("\"crc\":\"").and_then(|(_, crc)| u32::from_str_radix(crc.get(..8)?, 16).ok());
+        let Some(reloads) = &mut self.reloads else { return };
+        if answer.contains("every subsidy is being cleared") {
+            // What is served stays, and the files wait for another reload, or a start.
+            self.coverage.count("operator reload refused while every subsidy is cleared");
+        } else if is_taken {
+            self.accepted = Some(self.site.clone());
+            let is_served =
+                |written: &Site| written.config() == self.site.config() && written.table() == self.site.table();
+            self.written = self.written.take().filter(|written| !is_served(written));
+        } else if let Some(crc) = crc.filter(|_| !self.is_reload_due) {
+            // A card got an account that moved, perhaps since its row was written. The operator
+            // looked at it.
+            self.coverage.count("operator reload refused, and accepted");
+            reloads.begin(Some(crc));
+            return;
+        } else {
+            assert!(self.is_reload_due, "a reload was refused: {answer}");
+        }
+        if std::mem::take(&mut self.is_reload_due) {
+            reloads.begin(None);
+            return;
+        }
+        self.reloading.clear();
+    }
+}
+
+/// The worlds begin before the program was built.
+fn build_early(settings: &mut Settings) {
+    settings.rules.built_on = Date::parse(b"2026-01-01").expect("a date");
 }

@@ -20,6 +20,7 @@ use operator::Act;
 use posgate::engine::limits::TURN_DATAGRAMS_MAX;
 use posgate::engine::model::{CardRecord, EntrySeq, Now, Rules};
 use posgate::engine::server::{Beginning, Effects, Origin, Outgoing, Peer, Room, Server, Tables};
+use posgate::host::event_loop::Reload;
 use posgate::ledger::identity::{self, Action, Identity, Keeper, Verdict};
 use posgate::ledger::writer::Opening;
 use posgate::ledger::{self, Host, Ledger, OpenError, Storage as _, segment, snapshot, verify};
@@ -34,6 +35,7 @@ use super::disk::{Disk, Strike, Target};
 use super::judge::{self, Judge, Tag};
 use super::lineage::{Fate, IDENTITY, Known, Lineage};
 use super::random::Random;
+use super::reload::Reloads;
 use super::site::{FENCE, Site};
 use super::{PLACE, Report, allocated, tell};
 
@@ -137,6 +139,12 @@ struct World {
     /// What the good copies say.
     accepted: Option<Site>,
     files: tempfile::TempDir,
+    /// Those of the running process.
+    reloads: Option<Reloads>,
+    /// What the files said since the running reload began; empty: none runs.
+    reloading: Vec<Site>,
+    /// Whether somebody asked for another reload since.
+    is_reload_due: bool,
     judge: Judge,
     coverage: Coverage,
     devices: Vec<Device>,
@@ -319,6 +327,9 @@ impl World {
             written: None,
             accepted: None,
             files: tempfile::tempdir().expect("a temporary directory"),
+            reloads: None,
+            reloading: Vec::new(),
+            is_reload_due: false,
             judge,
             coverage,
             ticks: vec![u64::MAX; devices.len()],
@@ -549,7 +560,8 @@ impl World {
         }
         self.is_site_edited = false;
         if opened.snapshot.is_some() && self.random.happens(100) {
-            self.start_from_all(before, loaded.settings.rules.clone(), &loaded.file.records, &server);
+            let file = self.site.card_file(&loaded.settings.rules);
+            self.start_from_all(before, loaded.settings.rules.clone(), &file.records, &server);
         }
         let mut service = Service::new(server, ledger, effects);
         service.keep_reserve(self.site.reserve_bytes);
@@ -626,6 +638,11 @@ impl World {
     /// SIGTERM.
     fn stop(&mut self, service: &mut Service<Disk>) -> Option<End> {
         let now = self.now(service);
+        while self.reloads.as_ref().is_some_and(Reload::is_taken) {
+            if let Some(end) = self.step_reload(service, &now) {
+                return Some(end);
+            }
+        }
         let stopped = service.stop(&now, &mut |bag| self.post(bag));
         if stopped.is_err() || self.disk.is_killed() {
             return Some(End::Died);
@@ -711,7 +728,7 @@ impl World {
         self.judge_room(service.server().room(), received);
         self.after_turn(service);
         self.answer_desk();
-        None
+        self.step_reload(service, &now)
     }
 
     /// A datagram comes.
@@ -998,7 +1015,7 @@ impl World {
 
     fn is_settled(&self) -> bool {
         let is_done = self.devices.iter().all(|device| device.off_until.is_none() && device.next_deadline().is_none());
-        let is_done = is_done && self.desk.is_idle() && !self.judge.orders.is_clearing();
+        let is_done = is_done && self.desk.is_idle() && !self.judge.orders.is_clearing() && !self.is_reloading();
         if !is_done && self.t > self.settle_by {
             let stuck: Vec<_> = self.devices.iter().filter(|device| device.next_deadline().is_some()).collect();
             let clearing = self.judge.orders.clearing;

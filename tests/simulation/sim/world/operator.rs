@@ -6,14 +6,12 @@
 
 use std::path::Path;
 
-use posgate::engine::server::{Degraded, InstallError, Origin};
 use posgate::files::cards::whole::{self, Before};
 use posgate::files::{cards, config};
 use posgate::ledger::{self, CareError, verify};
 use posgate::turn::Service;
 
 use super::super::disk::{Disk, Strike, Target};
-use super::super::load::Loaded;
 use super::{End, World};
 
 /// What the operator does.
@@ -65,13 +63,13 @@ impl World {
                 site.edit(&mut self.random);
                 self.register_a_device(&mut site);
                 self.enter_new_cards(&mut site);
-                return self.reload(service, site);
+                self.reload(site);
             }
             Act::Quarantine => {
                 let mut site = self.written.as_ref().unwrap_or(&self.site).clone();
                 site.is_quarantined ^= true;
                 self.coverage.count("operator quarantine begun or ended");
-                return self.reload(service, site);
+                self.reload(site);
             }
             Act::ReloadBadConfig => self.read_bad_config(),
             Act::ReloadBadCards => self.read_bad_cards(service),
@@ -81,8 +79,9 @@ impl World {
                 let rules = site.rules();
                 let file = site.card_file(&rules);
                 let server = service.server();
-                let before = Before::in_service(server.cards(), |row| server.book().account(row).id, &file.columns());
-                let objections = whole::compare(&before, &file, server.book());
+                let columns = file.columns();
+                let before = Before::Service(server.cards(), server.book(), &columns);
+                let objections = whole::compare(before, &file, server.book());
                 assert!(!objections.is_empty(), "a fifth of the cards was lost, and nobody objected");
                 self.coverage.count("operator reload that loses cards refused");
             }
@@ -121,42 +120,6 @@ impl World {
         let owner = device.serial.clone().unwrap_or_else(|| device.address.to_string());
         site.registered.push((device.machine, owner));
         self.coverage.count("operator device registered");
-    }
-
-    fn reload(&mut self, service: &mut Service<Disk>, site: super::Site) -> Option<End> {
-        let loaded = self.read_again(&site);
-        if self.judge.orders.is_clearing() && loaded.file.crc != service.server().origin().cards_crc {
-            self.reload_too_early(service, &loaded, site);
-            return None;
-        }
-        self.keep(&loaded, &site);
-        // A reload after a start from good copies may be one from good copies again.
-        let degraded = Degraded { config: self.random.happens(50), cards: self.random.happens(50) };
-        let origin = Origin { degraded, ..loaded.origin() };
-        let taken = service.server_mut().install(loaded.settings.rules, &loaded.file.records, origin);
-        assert!(taken.is_ok(), "a reload: {taken:?}");
-        self.coverage.count("operator reload taken");
-        self.site = site;
-        self.judge.site_from = service.server().book().head().0;
-        let now = self.now(service);
-        if service.reloaded(&now, &mut |bag| self.post(bag)).is_err() || self.disk.is_killed() {
-            return Some(End::Died);
-        }
-        self.after_turn(service);
-        self.compare_all(service);
-        None
-    }
-
-    /// Another table while every subsidy is cleared: what is served stays, and the files wait for
-    /// another reload, or a start.
-    fn reload_too_early(&mut self, service: &mut Service<Disk>, loaded: &Loaded, site: super::Site) {
-        let (rules, records) = (loaded.settings.rules.clone(), &loaded.file.records);
-        let refused = service.server_mut().install(rules, records, loaded.origin());
-        assert!(matches!(refused, Err(InstallError::Clearing { .. })), "a table amid a clear: {refused:?}");
-        self.coverage.count("operator reload refused while every subsidy is cleared");
-        // One edit at most: many of them would look like a table that was cut.
-        self.written.get_or_insert(site);
-        self.compare_all(service);
     }
 
     /// A configuration with a slip: the reader must object, and nothing changes.
