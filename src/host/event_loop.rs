@@ -380,6 +380,8 @@ impl<'t, S: Storage> Loop<'t, S> {
     /// before somebody asked is read after it.
     fn reload(&mut self, now: &Now, reload: &mut dyn Reload) -> io::Result<()> {
         if !reload.is_running() && !self.begin_reload(reload) {
+            // The client that waited may have gone meanwhile.
+            self.reload.is_running = false;
             return Ok(());
         }
         let step = reload.step(self.service.server_mut());
@@ -713,5 +715,82 @@ impl Unsent {
                 *self = Self { count: 0, warned: Some(*now), ..*self };
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::net::UnixStream;
+    use std::path::Path;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::engine::server::Tables;
+    use crate::files::config;
+    use crate::ledger::storage::MemoryStorage;
+
+    /// Too large for a test's stack.
+    static SERVING: Mutex<(Tables, Effects)> = Mutex::new((Tables::new(), Effects::new()));
+
+    /// Reloads of two steps.
+    #[derive(Default)]
+    struct Short {
+        left: usize,
+        begun: usize,
+    }
+
+    impl Reload for Short {
+        fn begin(&mut self, _: Option<u32>) {
+            self.begun += 1;
+            self.left = 2;
+        }
+
+        fn step(&mut self, _: &mut Server) -> ReloadStep {
+            self.left -= 1;
+            if self.is_running() { ReloadStep::Working } else { ReloadStep::Ended("{\"ok\":true}".to_owned()) }
+        }
+
+        fn is_running(&self) -> bool {
+            self.left > 0
+        }
+
+        fn is_taken(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn the_loop_sleeps_again_when_the_client_that_waited_for_a_reload_is_gone() {
+        let mut serving = SERVING.lock().unwrap();
+        let (tables, effects) = &mut *serving;
+        let settings = config::parse(b"config server 'main'\n", Path::new("/site/posgate")).unwrap();
+        let (clock, zone) = (Clock::new(), Zone::utc());
+        let mut server = Server::new(tables, settings.rules);
+        let stamp = clock.now(&zone, false).stamp;
+        let (ledger, _) = Ledger::open(MemoryStorage::default(), "test", stamp, || 7, server.book_to_replay()).unwrap();
+        let mut site = Loop::new(Vec::new(), signals().unwrap(), clock, zone, server, ledger, effects).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ctl.sock");
+        site.take_orders(Control::bind(&path).unwrap(), dir.path(), (Vec::new(), ',')).unwrap();
+        let mut reloads = Short::default();
+        let mut turn = |site: &mut Loop<_>| {
+            site.wait().unwrap();
+            let now = site.now();
+            site.turn(&now).unwrap();
+            site.reload(&now, &mut reloads).unwrap();
+            let waits = site.reload.is_running;
+            site.answer_deferred(&now);
+            (reloads.begun, waits)
+        };
+        let mut stays = UnixStream::connect(&path).unwrap();
+        stays.write_all(b"{\"cmd\":\"reload\"}\n").unwrap();
+        assert_eq!(turn(&mut site), (1, true), "it runs");
+        // The answer to its first line finds that it hung up.
+        let mut leaves = UnixStream::connect(&path).unwrap();
+        leaves.write_all(b"x\n{\"cmd\":\"reload\"}\n").unwrap();
+        drop(leaves);
+        assert_eq!(turn(&mut site), (1, true), "the second one waits");
+        assert_eq!(turn(&mut site), (1, false), "it is gone");
     }
 }
