@@ -265,6 +265,13 @@ impl<'s> Reader<'s> {
         Ok(Step::Working)
     }
 
+    /// Passes over blank lines; `true` if they took so much of the window that the next row may
+    /// end beyond it.
+    fn is_short_of_rows(&mut self) -> bool {
+        self.rows.skip_blank_lines();
+        !self.is_whole && self.rows.unread() < ROW_LEN_MAX
+    }
+
     /// Reads rows of the window; `true` if this is no sheet.
     fn take_rows<T: Named>(
         &mut self,
@@ -273,6 +280,9 @@ impl<'s> Reader<'s> {
         warnings: &mut Problems,
         mut take: impl FnMut(Cells<'_>, &mut Problems),
     ) -> bool {
+        if self.is_short_of_rows() {
+            return false;
+        }
         let is_said = *self.is_said.get_or_insert_with(|| {
             let (delimiter, is_said) = delimiter(self.rows.window(), layout);
             self.rows.divide_by(delimiter);
@@ -286,6 +296,10 @@ impl<'s> Reader<'s> {
         // Whether the last row ended with the window.
         let mut is_cut = false;
         while self.rows.unread() > until || until == 0 {
+            if self.is_short_of_rows() {
+                is_cut = false;
+                break;
+            }
             let Some(row) = self.rows.next() else {
                 is_cut = false;
                 break;

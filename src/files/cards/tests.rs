@@ -854,3 +854,22 @@ fn every_card_of_an_account_has_the_figures_that_one_row_states() {
         }
     }
 }
+
+#[test]
+fn blank_lines_that_fill_the_window_change_nothing_of_the_rows_around_them() {
+    const BLANK_LEN: usize = 90_000;
+    for end in ["\n", "\r\n", "\r"] {
+        let blank = end.repeat(BLANK_LEN / end.len());
+        let row = format!("89;\"a{end}b\";2.00{end}");
+        // Windows end at multiples of 16 KiB: one ends at each place of the row.
+        let head = |name: &str| format!("{blank}card;name;balance{end}88;{name};1.00{end}{blank}");
+        let to_spare = 16_384 - head("").len() % 16_384;
+        for before in 0..=row.len() {
+            let text = format!("{}{row}{blank}x{end}", head(&"x".repeat(to_spare - before)));
+            let line = 3 * (BLANK_LEN / end.len()) + 5;
+            let complaints = complaints(text.as_bytes());
+            assert_eq!(complaints.len(), 1, "{before}: {complaints:#?}");
+            assert!(complaints[0].starts_with(&format!("cards.csv:{line}: ")), "{before}: {complaints:#?}");
+        }
+    }
+}

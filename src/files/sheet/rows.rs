@@ -121,6 +121,12 @@ impl Rows {
         self.line
     }
 
+    /// Passes over the line ends before the next row, but for a last CR in the window: its LF may
+    /// come with the next one.
+    pub fn skip_blank_lines(&mut self) {
+        while self.unread() > 1 && self.take_line_end() {}
+    }
+
     /// The next row that is not blank.
     pub fn next(&mut self) -> Option<Result<Row<'_>, Fault>> {
         loop {
