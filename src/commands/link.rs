@@ -14,6 +14,7 @@
 //! - What an office may do is decided by the server: it knows this stream as that office's.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
@@ -57,20 +58,27 @@ const ASKED_MAX: usize = 8;
 /// Most bytes of an `id`.
 const ID_LEN_MAX: usize = 64;
 
-/// Why the stream ended.
+/// Why the stream ended. The sentence is printed where it is known: a value without one makes a
+/// router's binary smaller.
+#[derive(Clone, Copy)]
 enum End {
     /// The peer has gone.
     Peer,
-    /// The peer broke a rule, and was told.
+    /// The peer broke a rule, and was told; or something failed, and stderr says what.
     Told,
-    /// This sentence is for stderr.
-    Failed(String),
 }
 
 impl From<io::Error> for End {
     fn from(error: io::Error) -> Self {
-        Self::Failed(error.to_string())
+        failed(&error)
     }
+}
+
+/// Says on stderr why the stream ends.
+#[inline(never)]
+fn failed(why: &dyn Display) -> End {
+    complain!("posgate: {why}");
+    End::Told
 }
 
 /// Runs it until the peer has gone.
@@ -104,10 +112,6 @@ pub(super) fn run(options: &Options) -> u8 {
         Ok(never) => match never {},
         Err(End::Peer) => 0,
         Err(End::Told) => EXIT_IO,
-        Err(End::Failed(sentence)) => {
-            complain!("posgate: {sentence}");
-            EXIT_IO
-        }
     }
 }
 
@@ -129,7 +133,8 @@ struct Line {
 
 impl Line {
     fn open(path: &Path) -> Result<Self, End> {
-        Ok(Self { stream: ctl::connect(path).map_err(End::Failed)?, bytes: Vec::new() })
+        let stream = ctl::connect(path).map_err(|sentence| failed(&sentence))?;
+        Ok(Self { stream, bytes: Vec::new() })
     }
 
     fn send(&mut self, line: &str) -> Result<(), End> {
@@ -160,13 +165,10 @@ impl Line {
 }
 
 fn gone() -> End {
-    End::Failed(
-        tr(
-            "the server ended, or another stream of this office began: start again",
-            "服务器停了，或者这个总部另有连接：请重新连接",
-        )
-        .to_owned(),
-    )
+    failed(&tr(
+        "the server ended, or another stream of this office began: start again",
+        "服务器停了，或者这个总部另有连接：请重新连接",
+    ))
 }
 
 /// Where the stream of entries stands.
@@ -375,7 +377,7 @@ impl Session {
     fn take_lines(&mut self) -> Result<(), End> {
         while let Some(line) = self.waits.next() {
             let head = json::parse(&line).ok().as_ref().and_then(head_of);
-            let Some(head) = head else { return Err(End::Failed(line)) };
+            let Some(head) = head else { return Err(failed(&line)) };
             self.durable = head;
             self.ask_for_more()?;
         }
@@ -414,24 +416,25 @@ impl Session {
             }
             Asked::Hello => {
                 let answer = json::parse(line).ok().filter(|answer| answer.is("ok"));
-                let Some(answer) = answer else { return Err(End::Failed(line.to_owned())) };
+                let Some(answer) = answer else { return Err(failed(&line)) };
                 self.durable = head_of(&answer).unwrap_or_default();
                 self.ledger_dir = answer.text("ledger_dir").unwrap_or_default().into();
+                let member = |key| answer.get(key).map(Value::to_string).unwrap_or_default();
+                let (ledger, parent) = (member("ledger"), member("parent"));
                 self.hello = Some(answer);
-                let (ledger, parent) = (self.member("ledger"), self.member("parent"));
-                self.greet(ledger, parent);
+                self.greet(&ledger, &parent);
                 self.ask_for_more()?;
             }
         }
         Ok(())
     }
 
-    fn member(&self, key: &str) -> Value {
-        self.hello.as_ref().and_then(|hello| hello.get(key)).cloned().unwrap_or(Value::Null)
+    fn member(&self, key: &str) -> &Value {
+        self.hello.as_ref().and_then(|hello| hello.get(key)).unwrap_or(&Value::Null)
     }
 
-    /// Greets the peer, at the beginning and before the first entry of another ledger.
-    fn greet(&mut self, ledger: Value, parent: Value) {
+    /// Greets the peer, at the beginning and before the first entry of another ledger; both are JSON.
+    fn greet(&mut self, ledger: &str, parent: &str) {
         let hello = Object::new().number("hello", 1_u32).raw("ledger", ledger).raw("parent", parent);
         let hello = ["site", "version"].iter().fold(hello, |hello, key| hello.raw(key, self.member(key)));
         let hello = hello.number("seq", self.durable.seq).text("crc", format_args!("{:08x}", self.durable.crc));
@@ -449,11 +452,11 @@ impl Session {
         let key = members.first().map(|(key, _)| key.as_str()).unwrap_or_default();
         match key {
             "ping" => return Ok(()),
-            "from" => return self.begin(&members[0].1.clone()),
+            "from" => return self.begin(&members[0].1),
             "ack" => {
-                let Value::Object(ack) = &members[0].1 else { return self.end("ack is no object") };
-                let cmd = ("cmd".to_owned(), Value::Text("ack".to_owned()));
-                self.ack = Some(Value::Object([cmd].into_iter().chain(ack.clone()).collect()).to_string());
+                let ack = members[0].1.to_string();
+                let Some(rest) = ack.strip_prefix('{') else { return self.end("ack is no object") };
+                self.ack = Some(format!("{{\"cmd\":\"ack\",{rest}"));
                 return Ok(());
             }
             _ => (),
@@ -524,7 +527,7 @@ impl Session {
         let len = files.read_at(&path, 0, &mut bytes)?;
         match Header::parse(&bytes[..len]) {
             Ok(header) => Ok(Some(Reading { files, path, offset, head, header, announced })),
-            Err(error) => Err(End::Failed(format!("{path}:1: {error}"))),
+            Err(error) => Err(failed(&format_args!("{path}:1: {error}"))),
         }
     }
 
@@ -546,7 +549,7 @@ impl Session {
             match &self.reading {
                 Some(next) if next.header.before() == reading.head => (),
                 Some(next) => {
-                    return Err(End::Failed(format!("{}:1: it does not continue from {}", next.path, reading.head)));
+                    return Err(failed(&format_args!("{}:1: it does not continue from {}", next.path, reading.head)));
                 }
                 None => {
                     let later = segment::list(&DirFiles::new(&self.ledger_dir))?;
@@ -572,12 +575,12 @@ impl Session {
             let Some(crc) = crc.filter(|_| line.ended && seek::seq_of(line.text) == Some(head.seq.next())) else {
                 let error =
                     format!("{path}: entry {} does not follow: posgate ledger verify tells more", head.seq.next());
-                return Err(End::Failed(error));
+                return Err(failed(&error));
             };
             if *announced != header.ledger {
                 *announced = header.ledger;
-                let parent = header.parent.map_or(Value::Null, |parent| Value::Text(parent.to_string()));
-                self.greet(Value::Text(format!("{:016x}", header.ledger)), parent);
+                let parent = header.parent.map_or_else(|| "null".to_owned(), |parent| json::string(parent));
+                self.greet(&format!("\"{:016x}\"", header.ledger), &parent);
             }
             if self.out.is_empty() {
                 self.taken = self.clock.mono();
@@ -588,10 +591,7 @@ impl Session {
             *offset = line.end();
         }
         if head.seq == self.durable.seq && head.crc != self.durable.crc {
-            return Err(End::Failed(tr!(
-                "the server serves another ledger than {path}",
-                "服务器用的不是 {path} 这个账本"
-            )));
+            return Err(failed(&tr!("the server serves another ledger than {path}", "服务器用的不是 {path} 这个账本")));
         }
         Ok(head.seq > before)
     }

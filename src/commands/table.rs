@@ -385,10 +385,8 @@ pub(super) const COMMANDS: &[Command] = &[
         ],
         summary: Text::new("one office's stream over stdin and stdout", "一个总部的连接，经标准输入和输出"),
         text: Text::new(
-            "For the office's program, over SSH: entries go up as they become durable; questions come down, and orders as \
-             far as `list office_may` allows. A new stream of the same office ends the old one. It ends when the server \
-             does, and after 30 s of silence.",
-            "给总部的程序用，经 SSH：流水落盘就上传；下来的是查询，以及 `list office_may` 允许的操作。同一总部的新连接会结束旧的。服务器停了，或者 30 秒没有动静，连接就结束。",
+            "It ends when the server does, after 30 s of silence, and when a new one of the same office begins.",
+            "服务器停了、30 秒没有动静、同一总部另有连接，都会结束。",
         ),
         exits: &[(
             74,

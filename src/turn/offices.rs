@@ -12,7 +12,9 @@ use log::{info, warn};
 
 use super::Service;
 use crate::engine::limits::OFFICES_MAX;
-use crate::engine::model::{ClockState, EntrySeq, Mono, Now, Wall};
+#[cfg(test)]
+use crate::engine::model::EntrySeq;
+use crate::engine::model::{ClockState, Mono, Now, Wall};
 use crate::ledger::acks::{Ack, AckKeeper, OfficeName};
 use crate::ledger::seek::{self, Absent};
 use crate::ledger::{Head, Storage};
@@ -64,7 +66,7 @@ pub enum NotTaken {
     /// Another entry is here under that number.
     Diverged,
     /// The entry is not here any more.
-    Archived(EntrySeq),
+    Archived,
     /// The file cannot be read there.
     Unreadable,
     /// Too many offices are known.
@@ -179,7 +181,7 @@ impl<'t, S: Storage> Service<'t, S> {
         match seek::find(self.ledger.storage(), head.seq) {
             Ok(Ok(place)) if place.head == head && (place.ledger == ledger || head.seq.0 == 0) => (),
             Ok(Ok(_)) => return Err(NotTaken::Diverged),
-            Ok(Err(Absent::Archived(first))) => return Err(NotTaken::Archived(first)),
+            Ok(Err(Absent::Archived(_))) => return Err(NotTaken::Archived),
             Ok(Err(Absent::Ahead | Absent::Damaged)) | Err(_) => return Err(NotTaken::Unreadable),
         }
         let ack = Ack { ledger, head, time: Some(now.stamp) };

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::request::{self, COMMANDS, ControlRequest};
 use crate::desk::json::{self, Object, Value};
-use crate::engine::model::{EntrySeq, Now, Rules};
+use crate::engine::model::{Now, Rules};
 use crate::ledger::acks::OfficeName;
 use crate::ledger::line::continue_crc;
 use crate::ledger::{Head, Storage};
@@ -131,20 +131,18 @@ pub(super) fn ack<S: Storage>(
     let Some(office) = office else {
         return Object::error("only an office acknowledges: send link with its name first").end();
     };
-    let EntrySeq(seq) = head.seq;
-    let (reason, sentence) = match service.take_ack(now, office, ledger, head) {
+    // The word says it to `posgate link`; the sentence is for who looks.
+    let reason = match service.take_ack(now, office, ledger, head) {
         Ok(()) => return Object::ok().end(),
-        Err(NotTaken::Ahead) => ("ahead", format!("entry {seq} is not durable here")),
-        Err(NotTaken::Diverged) => ("diverged", format!("entry {seq} is another one here")),
-        Err(NotTaken::Archived(first)) => {
-            ("archived", format!("entry {seq} was archived: the first one here is {first}"))
-        }
-        Err(NotTaken::Unreadable) => {
-            ("unreadable", format!("entry {seq} cannot be read here: run `posgate ledger verify`"))
-        }
-        Err(NotTaken::Full) => ("full", "too many offices are known: posgate ctl office forget NAME".to_owned()),
+        Err(NotTaken::Ahead) => "ahead",
+        Err(NotTaken::Diverged) => "diverged",
+        Err(NotTaken::Archived) => "archived",
+        Err(NotTaken::Unreadable) => "unreadable",
+        Err(NotTaken::Full) => "full",
     };
-    Object::error(sentence).text("reason", reason).end()
+    Object::error(format_args!("entry {} does not count as acknowledged: {reason}", head.seq))
+        .text("reason", reason)
+        .end()
 }
 
 /// Forgets an office.

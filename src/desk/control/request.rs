@@ -298,13 +298,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     command("head", &[], &[], "the last entry that is durable, with its crc", "账本末条，带 crc"),
     command("wait", &["after"], &["max_s"], "the same once it is later than `after`", "账本末条超过 `after` 时的应答"),
     command("crc_of", &["seq"], &[], "the crc of an entry", "一条流水的 crc"),
-    command(
-        "link",
-        &["office"],
-        &[],
-        "this client is that office's stream from now on; the one before is disconnected",
-        "此后这个客户就是该总部的连接；原来的断开",
-    ),
+    command("link", &["office"], &[], "this client is an office's stream from now on", "此后这个客户就是总部的连接"),
     command(
         "ack",
         &["ledger", "seq", "crc"],
