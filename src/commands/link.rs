@@ -433,7 +433,8 @@ impl Session {
         self.hello.as_ref().and_then(|hello| hello.get(key)).unwrap_or(&Value::Null)
     }
 
-    /// Greets the peer, at the beginning and before the first entry of another ledger; both are JSON.
+    /// Greets the peer, at the beginning and before the first entry of another ledger. Both are
+    /// JSON.
     fn greet(&mut self, ledger: &str, parent: &str) {
         let hello = Object::new().number("hello", 1_u32).raw("ledger", ledger).raw("parent", parent);
         let hello = ["site", "version"].iter().fold(hello, |hello, key| hello.raw(key, self.member(key)));

@@ -252,9 +252,7 @@ fn execute(spec: &'static Command, options: &Options) -> Result<(), Ended> {
     let name = spec.of_ctl().unwrap_or(spec.name);
     let by = if spec.option("by").is_some() { Some(operator(options)?) } else { None };
     if name == "office" && options.operands.first().is_none_or(|word| word != "forget") {
-        return Err(Ended::Usage(
-            tr("write `posgate ctl office forget NAME`", "请写 `posgate ctl office forget NAME`").to_owned(),
-        ));
+        return Err(Ended::Usage(tr!("write `{}`", "请写 `{}`", "posgate ctl office forget NAME")));
     }
     if let Some(key) = options.value("key").filter(|key| !is_key(key)) {
         return Err(Ended::Usage(tr!(
@@ -311,17 +309,16 @@ fn execute(spec: &'static Command, options: &Options) -> Result<(), Ended> {
     match (by, order, file) {
         (Some(by), _, Some(file)) => file::apply(&mut call, &by, &file),
         (_, Some(order), None) => give_order(&mut call, &order),
-        (Some(by), None, None) if name == "office" => {
-            let [_, office] = options.operands.as_slice() else { unreachable!("two operands were asked for") };
-            let line = Object::new().text("cmd", "forget-office").text("office", office).text("by", by);
-            let answer = call.ask(&line.end())?;
-            call.tell(&answer, |_| say!("{office} is forgotten", "不再记 {office} 了"));
-            Ok(())
-        }
         (Some(by), None, None) => {
-            let line = Object::new().text("cmd", name).text("by", by);
+            let cmd = if name == "office" { "forget-office" } else { name };
+            let line = Object::new().text("cmd", cmd).text_if("office", options.operands.get(1)).text("by", by);
             let answer = call.ask(&line.text_if("note", options.value("note")).end())?;
-            call.tell(&answer, if name == "clock-accept" { print::clock_accepted } else { print::of_ledger });
+            let print = match name {
+                "clock-accept" => print::clock_accepted,
+                "office" => print::forgotten,
+                _ => print::of_ledger,
+            };
+            call.tell(&answer, print);
             Ok(())
         }
         (None, ..) => ask(&mut call),

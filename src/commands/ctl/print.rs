@@ -464,6 +464,11 @@ pub(super) fn clock_accepted(answer: &Value) {
     say!("clock {}: {why}; entry {}", "时钟 {}：{why}；流水号 {}", text(answer, "now"), text(answer, "seq"));
 }
 
+/// An office that is forgotten.
+pub(super) fn forgotten(answer: &Value) {
+    say!("{} is forgotten", "不再记 {} 了", text(answer, "office"));
+}
+
 /// Prints the result of `acknowledge` or `branch`.
 pub(super) fn of_ledger(answer: &Value) {
     let seq = text(answer, "seq");
