@@ -580,7 +580,7 @@ impl Session {
             };
             if *announced != header.ledger {
                 *announced = header.ledger;
-                let parent = header.parent.map_or_else(|| "null".to_owned(), |parent| json::string(parent));
+                let parent = header.parent.map_or_else(|| "null".to_owned(), json::string);
                 self.greet(&format!("\"{:016x}\"", header.ledger), &parent);
             }
             if self.out.is_empty() {
