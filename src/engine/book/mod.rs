@@ -724,8 +724,8 @@ impl Book {
         }
     }
 
-    /// Looks up where this book has the accounts and cards of an incoming table, for at most `count`
-    /// of each; `false` if all are looked up. [`Book::install`] is faster then.
+    /// Looks up where this book has the accounts and cards of an incoming table, for at most
+    /// `count` of each; `false` if all are looked up. [`Book::install`] is faster then.
     pub fn look_up(&self, new: &mut IncomingTable, count: usize) -> bool {
         new.look_up(count, self.cards.len(), |id| self.account_row(id.as_str()), |card| self.card_row(card))
     }
