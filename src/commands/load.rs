@@ -86,7 +86,8 @@ impl Loaded {
     /// The evidence that the card table was cut short, by an editor or by a power failure: a
     /// comparison with its good copy. `None` if the table seems whole.
     pub(super) fn not_whole(&self, book: &Book) -> Option<Problem> {
-        if self.degraded.cards {
+        // A power failure may have come between a reload and its good copy.
+        if self.degraded.cards || book.served_table() == Some(self.file.crc) {
             return None;
         }
         let copy = good_cards(&self.settings, Some(self.file.crc))?.ok()?;

@@ -96,6 +96,29 @@ fn a_table_that_is_not_whole_is_taken_by_its_crc_and_only_that_one() {
 }
 
 #[test]
+fn a_start_takes_the_table_that_was_in_service_although_its_good_copy_was_not_kept() {
+    let site = served();
+    let before = good(&site);
+    let server = site.start();
+    site.write("cards.csv", &card_table(20));
+    let crc = crc_in(&reload_refused(&site, &[]).err);
+    ctl(&site, &["reload", "--accept", &crc]).expect(0, &[]);
+    // As if the power had failed before the good copy was in its place.
+    server.kill();
+    std::fs::write(site.path("ledger/good/cards.csv"), &before).unwrap();
+    site.run(&["check", "--config", "CONFIG"]).expect(0, &[], &[]);
+    let server = site.start();
+    assert!(!ctl(&site, &["status", "--json"]).out.contains("\"degraded\":true"), "the accepted table is served");
+    assert_eq!(good(&site), card_table(20));
+    server.kill();
+    // Another table is compared as before.
+    site.write("cards.csv", &card_table(10));
+    let server = site.start();
+    server.wait_for_trouble("lacks 10 of 20 cards");
+    server.kill();
+}
+
+#[test]
 fn a_tenth_of_the_cards_or_three_may_go_at_a_start_and_at_a_reload() {
     let site = served();
     site.write("cards.csv", &card_table(ALL - 4));

@@ -409,6 +409,8 @@ pub struct Book {
     /// The entries that an older copy lacks, and the `start` that found it, until a person has
     /// acknowledged it.
     rolled_back: Option<(MissingEntries, EntrySeq)>,
+    /// CRC-32 of the table that went into service last, if an entry since the snapshot says so.
+    served_table: Option<u32>,
     accounts: heapless::Vec<Account, ACCOUNTS_MAX>,
     by_account: Index<{ 2 * ACCOUNTS_MAX }>,
     cards: heapless::Vec<CardState, CARDS_MAX>,
@@ -438,6 +440,7 @@ impl Book {
             newest_ok: None,
             clock_floor: None,
             rolled_back: None,
+            served_table: None,
             accounts: heapless::Vec::new(),
             by_account: Index::new(),
             cards: heapless::Vec::new(),
@@ -496,6 +499,7 @@ impl Book {
         self.newest_ok = None;
         self.clock_floor = None;
         self.rolled_back = None;
+        self.served_table = None;
         self.cards.clear();
         self.by_card.clear();
         self.doubts.clear();
@@ -520,6 +524,7 @@ impl Book {
         self.head = entry.seq;
         self.apply_clock(entry);
         self.apply_rolled_back(entry);
+        self.apply_table(entry);
         let account = self.apply_figures(entry)?;
         self.apply_card(entry, account)?;
         self.apply_account(entry, account);
@@ -570,6 +575,13 @@ impl Book {
             }
             Kind::Acknowledge => self.rolled_back = None,
             _ => (),
+        }
+    }
+
+    fn apply_table(&mut self, entry: &Entry) {
+        if matches!(entry.kind, Kind::Start | Kind::Reload) {
+            let crc = entry.detail.get("cards_crc");
+            self.served_table = crc.and_then(|crc| u32::from_str_radix(crc.0, 16).ok());
         }
     }
 
@@ -889,6 +901,12 @@ impl Book {
     /// person has acknowledged it.
     pub fn rolled_back(&self) -> Option<(MissingEntries, EntrySeq)> {
         self.rolled_back
+    }
+
+    /// CRC-32 of the card table that went into service last. `None` if no entry since the snapshot
+    /// that was read says so.
+    pub fn served_table(&self) -> Option<u32> {
+        self.served_table
     }
 
     /// The account in this row.
