@@ -162,7 +162,7 @@ impl Server<'_> {
         self.tables.cards.numbers().filter_map(|(card, named)| self.ignored_of(card, named))
     }
 
-    /// As [`Server::ignored_accounts`], of at most `count` rows of the table from the row `from` on.
+    /// As [`Server::ignored_accounts`], of at most `count` rows of the table from row `from` on.
     pub(crate) fn ignored_accounts_of(&self, from: usize, count: usize) -> impl Iterator<Item = IgnoredAccount> {
         let rows = from..self.tables.cards.len().min(from.saturating_add(count));
         rows.filter_map(|row| self.tables.cards.number(row)).filter_map(|(card, named)| self.ignored_of(card, named))
