@@ -13,8 +13,8 @@ help_or_go "$@"
 
 # Limits of a binary's size in bytes: stripped, and compressed as in a router's flash (gzip gives a quarter more than the xz of
 # OpenWrt's squashfs). A gate against unintended growth: raise it only on purpose.
-stripped_max=$((1830 * 1024))
-gzipped_max=$((890 * 1024))
+stripped_max=$((1900 * 1024))
+gzipped_max=$((920 * 1024))
 
 choose "$@"
 need readelf binutils

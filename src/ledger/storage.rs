@@ -259,7 +259,7 @@ impl Opened {
     /// Whether the path still leads to the open file. After the directory was removed, renamed or
     /// unmounted, writes still succeed, but the next start would not find the bytes.
     fn is_in_place(&self) -> bool {
-        // Each sync asks: nix's call takes a third of the instructions of std's.
+        // Each sync asks: nix's call converts less than std's.
         let found = nix::sys::stat::lstat(&self.path).map(|found| (found.st_dev, found.st_ino));
         self.file.as_ref().is_some_and(|(_, id)| found.is_ok_and(|found| found == *id))
     }

@@ -70,7 +70,8 @@ pub(super) fn give(call: &mut Call, order: &Object) -> Result<(), Ended> {
     let first = call.ask(&order.clone().flag("dry", true).end())?;
     let (accounts, sum) = (first.number::<u64>("accounts").unwrap_or_default(), first.text("sum").unwrap_or_default());
     if !options.has("json") && !first.is("again") {
-        say!("{accounts} accounts hold {sum} yuan of subsidy", "{accounts} 个账户共有补贴 {sum} 元");
+        let hold = if accounts == 1 { "account holds" } else { "accounts hold" };
+        say!("{accounts} {hold} {sum} yuan of subsidy", "{accounts} 个账户共有补贴 {sum} 元");
     }
     if options.has("dry-run") {
         call.tell(&first, |_| say!("nothing was done", "什么也没做"));
