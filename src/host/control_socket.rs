@@ -239,7 +239,7 @@ impl Control {
         waiting.chain(stalled).min()
     }
 
-    /// Accepts at most [`ACCEPTED_MAX`] clients per turn, so that a client that reconnects
+    /// Accepts at most `ACCEPTED_MAX` clients per turn, so that a client that reconnects
     /// endlessly costs little. A client that finds no slot gets the error `busy` and is
     /// disconnected.
     pub fn accept(&mut self, now: Mono, registry: &Registry) {

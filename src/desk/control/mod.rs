@@ -50,7 +50,7 @@ pub enum ControlReply {
     Line(String),
     /// The loop answers it, after the turn is committed.
     Deferred(Deferred),
-    /// [`last_entry`], once the last durable entry is later than one, or after some seconds.
+    /// `last_entry`, once the last durable entry is later than one, or after some seconds.
     Wait {
         /// The entry that the client has.
         after: EntrySeq,

@@ -210,8 +210,7 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// Appends the datagram: see [`Reply::write`]. If it does not fit in `out`, `out` stays as it
-    /// was.
+    /// Appends the datagram. If it does not fit in `out`, `out` stays as it was.
     pub fn emit<const N: usize>(&self, out: &mut Vec<u8, N>) {
         append(out, |room| self.write(room));
     }
